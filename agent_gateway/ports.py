@@ -1,0 +1,223 @@
+"""The seams of the gateway: what the pipeline needs of the world, as protocols.
+
+Each port has one contract suite in `tests/`, run over every adapter.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import msgspec
+
+from gateway_policies.principal import Principal
+
+Clock = Callable[[], float]  # unix seconds
+RawObject = dict[str, msgspec.Raw]  # a JSON object whose members are kept byte for byte
+
+
+# --- audit ---------------------------------------------------------------------------------
+
+
+class Recorder(Protocol):
+    """The audit log of this worker: append now, know later that it is durable."""
+
+    def append(self, record: Mapping[str, object]) -> int:
+        """Take one record and return its index in this worker's log.
+
+        Synchronous and cheap. Raises `Unavailable` when the log cannot take more.
+        """
+        ...
+
+    async def durable(self, index: int) -> None:
+        """Return once the record at `index` survives a power cut; raise `Unavailable` if it cannot."""
+        ...
+
+    @property
+    def durable_count(self) -> int:
+        """How many records, from the first, are durable."""
+        ...
+
+
+# --- budgets -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one call may take from one bucket of one budget."""
+
+    bucket: str  # `{budget}/{subject}`: one subject's share of a budget
+    window: str  # `2026-11-23`, `2026-11` or `total`
+    amount: int  # calls, or micros of money
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Set aside for one call; to be settled exactly once."""
+
+    id: str
+    charges: tuple[Charge, ...]
+
+
+class Ledger(Protocol):
+    """What may still be spent, as this worker knows it, and durably."""
+
+    def hold(self, call_id: str, charges: Sequence[Charge]) -> Hold | None:
+        """Set every charge aside or none, from what this worker has leased.
+
+        Synchronous. None: a lease must be fetched first (`await lease(charges)`, then try again).
+        Raises `OverBudget` naming the budget, and `Unavailable` when the store does not answer.
+        """
+        ...
+
+    async def lease(self, charges: Sequence[Charge]) -> None:
+        """Fetch what `hold` lacked from the store; raises `OverBudget` or `Unavailable`."""
+        ...
+
+    def book(self, hold: Hold, record_index: int) -> None:
+        """Tie a hold to the decision record that carries its charges."""
+        ...
+
+    def settle(self, hold: Hold, actual: Sequence[int], record_index: int) -> None:
+        """Charge `actual` (one amount per charge, 0 ≤ actual ≤ held) and free the rest; idempotent."""
+        ...
+
+    def release(self, hold: Hold) -> None:
+        """Give back a hold that was never booked; idempotent."""
+        ...
+
+
+# --- upstreams -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One request on its way to an MCP upstream, free of either era's metadata.
+
+    params  the JSON-RPC params as raw members; `_meta` holds only what the upstream should
+            see of the caller's own (no protocol keys, no progress token)
+    """
+
+    method: str
+    params: RawObject
+    principal: Principal
+    timeout_s: float
+    wants_progress: bool = False
+    trace: Mapping[str, str] = field(default_factory=dict)  # traceparent, tracestate, baggage
+    name_header: str = ""  # what `Mcp-Name` must say, when the method bears a name
+    input_schema: msgspec.Raw | None = None  # for `Mcp-Param-*`
+    is_idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """How an upstream answered: exactly one of `result` and `error`, raw.
+
+    era  which era the upstream spoke, for the translation of results
+    """
+
+    era: Literal["legacy", "modern"]
+    result: msgspec.Raw | None = None
+    error: msgspec.Raw | None = None
+    size_bytes: int = 0
+
+
+class Sink(Protocol):
+    """Where messages of an upstream go while a request runs; awaiting is back-pressure."""
+
+    async def notify(self, method: str, params: msgspec.Raw | None) -> None:
+        """Take one notification that belongs to the running request (progress, log)."""
+        ...
+
+
+class McpUpstream(Protocol):
+    """One registered MCP upstream behind its transport, its era found out and kept."""
+
+    name: str
+
+    async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
+        """Send one request and return its answer.
+
+        Raises `UpstreamUnreachable` (provably nothing was sent), `UpstreamTimeout`, or
+        `UpstreamFailed` (garbage, death mid-answer, too large). Cancelling the task cancels the
+        request at the upstream in its own way (close of the stream, or `notifications/cancelled`).
+        """
+        ...
+
+    async def list_tools(self, principal: Principal) -> Sequence[msgspec.Raw]:
+        """Return every tool definition, all pages, as raw JSON; raises like `request`."""
+        ...
+
+    async def server_info(self, principal: Principal) -> "ServerInfo":
+        """Return what the upstream says of itself, from cache when it is known."""
+        ...
+
+    def health(self) -> "Health":
+        """Return what is known now, without asking."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every session, connection and child of this upstream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    era: Literal["legacy", "modern"]
+    version: str
+    server_info: msgspec.Raw | None
+    capabilities: msgspec.Raw | None
+    instructions: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    state: Literal["unknown", "up", "down"]
+    since: float = 0.0  # unix seconds
+    detail: str = ""  # public: no URL, no secret
+    restarts: int = 0
+
+
+# --- HTTP out ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One outbound HTTP/1.1 request on the data path. `url` is absolute, already encoded."""
+
+    method: str
+    url: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+class HttpResponse(Protocol):
+    """Head read, body not yet. Close it, or read it to its end, on every path."""
+
+    status: int
+    headers: Mapping[bytes, bytes]  # names in lower case; the last of equal names
+
+    async def read(self, max_bytes: int) -> bytes:
+        """Return the whole body; raises `UpstreamFailed` beyond `max_bytes`."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; not reading pauses the upstream."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection unless the body was read to its end."""
+        ...
+
+
+class HttpClient(Protocol):
+    """The data path's HTTP client; every connection passes egress."""
+
+    async def send(self, request: HttpRequest, *, timeout_s: float, idempotent: bool = False) -> HttpResponse:
+        """Send and return once the head is there.
+
+        timeout_s  until the head. Raises `UpstreamUnreachable`, `UpstreamTimeout`, `UpstreamFailed`.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
