@@ -103,7 +103,7 @@ class UpstreamRequest:
     principal: Principal
     timeout_s: float
     wants_progress: bool = False
-    trace: Mapping[str, str] = field(default_factory=dict)  # traceparent, tracestate, baggage
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])  # traceparent, tracestate, baggage
     name_header: str = ""  # what `Mcp-Name` must say, when the method bears a name
     input_schema: msgspec.Raw | None = None  # for `Mcp-Param-*`
     is_idempotent: bool = False
