@@ -1,0 +1,35 @@
+"""The one mutable thing: what is known so far of a call that is running."""
+
+from dataclasses import dataclass, field
+
+from agent_gateway.ports import Hold
+from agent_gateway.telemetry.trace import Trace
+from gateway_policies.call import Call
+from gateway_policies.decision import Decision
+from gateway_policies.principal import Principal
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call's life, filled in phase by phase.
+
+    was_sent  set by `forward` before the first byte may leave: from then on the call is charged
+    status    how it ended, for the outcome record: ok, tool_error, upstream_error, refused, cancelled
+    """
+
+    id: str
+    principal: Principal
+    route: str
+    trace: Trace
+    started_at: float  # unix seconds
+    started_ns: int  # monotonic
+    bytes_in: int = 0
+    call: Call | None = None
+    decision: Decision | None = None
+    hold: Hold | None = None
+    decision_index: int | None = None  # set once the decision record is in the log
+    was_sent: bool = False
+    status: str = "open"
+    code: str = ""
+    bytes_out: int = 0
+    settled: tuple[int, ...] = field(default=())
