@@ -1,7 +1,9 @@
 """The one mutable thing: what is known so far of a call that is running."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
+from agent_gateway.audit.records import Status
 from agent_gateway.ports import Hold
 from agent_gateway.telemetry.trace import Trace
 from gateway_policies.call import Call
@@ -14,7 +16,7 @@ class Exchange:
     """One call's life, filled in phase by phase.
 
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
-    status    how it ended, for the outcome record: ok, tool_error, upstream_error, refused, cancelled
+    status    how it ended, for the outcome record; `open` until then
     """
 
     id: str
@@ -23,13 +25,13 @@ class Exchange:
     trace: Trace
     started_at: float  # unix seconds
     started_ns: int  # monotonic
-    bytes_in: int = 0
+    arguments: bytes = b"{}"  # raw JSON, exactly as it is forwarded
     call: Call | None = None
     decision: Decision | None = None
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
     was_sent: bool = False
-    status: str = "open"
+    status: Status | Literal["open"] = "open"
     code: str = ""
     bytes_out: int = 0
-    settled: tuple[int, ...] = field(default=())
+    is_settled: bool = False

@@ -5,6 +5,7 @@ from agent_gateway.pipeline.services import Services
 from agent_gateway.snapshot import Snapshot
 from gateway_policies.budgets import charges_for
 from gateway_policies.decision import Permit
+from gateway_policies.rates import keys_for
 from gateway_policies.refusal import OverBudget
 
 _MAX_LEASE_ROUNDS = 8  # another caller may take what was just leased; after so many rounds, say no
@@ -17,7 +18,7 @@ async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permi
     """
     call = permit.call
     if snapshot.rates:
-        services.rates.take(snapshot.rates, call.principal, call.capability, call.at)
+        services.rates.take(keys_for(snapshot.rates, call.principal, call.capability), services.monotonic_ns())
     if not snapshot.budgets:
         return
     charges = charges_for(snapshot.budgets, call.principal, call.capability, call.at)
