@@ -1,0 +1,62 @@
+"""Governance: toolsets, policies, budgets and rates."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section
+
+Scope = Literal["tenant", "team", "agent", "capability"]
+Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*?/-]+$")]
+
+
+class Toolset(Section):
+    """A curated bundle of tools with its own URL, `/mcp/{name}`; `default` is served at `/mcp`."""
+
+    title: Label | None = None
+    """Name for people."""
+    include: tuple[Pattern, ...] = Field(default=("*",), max_length=1000)
+    """Tools to show, `{upstream}__{tool}` or a pattern."""
+    exclude: tuple[Pattern, ...] = Field(default=(), max_length=1000)
+    """Tools to leave out, whatever `include` says."""
+
+
+class Policies(Section):
+    """Cedar policies. With none, every call is denied."""
+
+    files: tuple[FilePath, ...] = Field(default=(), max_length=256)
+    """Cedar files; `*`, `?` and `**` work, in alphabetical order."""
+    starter: bool = False
+    """Add the starter policies that ship with the gateway."""
+
+
+class Budget(Section):
+    """How much may be spent in a window. Every budget that matches a call must have room for it."""
+
+    name: Name
+    """Named in refusals and records."""
+    scope: Scope
+    """Whose spending is added up."""
+    match: Subject = "*"
+    """Which: `acme`, `acme/research`, `planner`, `git__*`. Each one that matches has an allowance of its own."""
+    unit: Literal["calls", "micros"]
+    """Calls, or millionths of the currency by each tool's `price_micros`."""
+    limit: int = Field(ge=0, le=1_000_000_000_000_000)
+    """Most of that unit per window."""
+    window: Literal["day", "month", "total"]
+    """When it starts afresh: at midnight UTC, on the first of the month, never."""
+
+
+class Rate(Section):
+    """How fast calls may come."""
+
+    name: Name
+    """Named in refusals and records."""
+    scope: Scope
+    """Whose calls are counted together."""
+    match: Subject = "*"
+    """Which of them, as for budgets."""
+    per_second: float = Field(gt=0, le=1_000_000)
+    """Calls per second in the long run; 0.1 is one in ten seconds."""
+    burst: int = Field(default=1, ge=1, le=1_000_000)
+    """Calls that may come at once after a quiet time."""

@@ -1,0 +1,138 @@
+"""References: every name one part of the configuration uses must exist in another."""
+
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from agent_gateway.config.governance import Budget, Rate
+from agent_gateway.config.identities import Agent, ApiKey, Oidc
+from agent_gateway.config.problems import Fault, Path, did_you_mean
+from agent_gateway.config.root import Config
+
+
+def check_references(config: Config) -> Iterator[Fault]:
+    """Yield a fault for each name that leads nowhere and each name that is used twice."""
+    yield from _issuers(config)
+    yield from _agents(config)
+    yield from _api_keys(config)
+    yield from _oidc_matches(config)
+    yield from _admins(config)
+    yield from _limits("budgets", config.budgets, config)
+    yield from _limits("rates", config.rates, config)
+
+
+def _unknown(path: Path, kind: str, name: str, known: Collection[str]) -> Fault:
+    hint = did_you_mean(name, sorted(known)) if known else f"there is no {kind} yet: add one"
+    return Fault(path, f"no {kind} is called `{name}`", hint, about=name)
+
+
+def _issuers(config: Config) -> Iterator[Fault]:
+    seen: dict[str, str] = {}
+    for name, issuer in config.issuers.items():
+        here: Path = ("issuers", name)
+        if issuer.tenant not in config.tenants:
+            yield _unknown((*here, "tenant"), "tenant", issuer.tenant, config.tenants)
+        if issuer.issuer in seen:
+            yield Fault((*here, "issuer"), f"`{seen[issuer.issuer]}` is the same issuer", "an issuer has one entry")
+        seen.setdefault(issuer.issuer, name)
+        own = config.token_service.issuer or config.listeners.data.url
+        if config.token_service.enabled and issuer.issuer.rstrip("/") == own:
+            yield Fault((*here, "issuer"), "this is the gateway's own token service", "leave the entry out")
+
+
+def _agents(config: Config) -> Iterator[Fault]:
+    for name, agent in config.agents.items():
+        here: Path = ("agents", name)
+        tenant = config.tenants.get(agent.tenant)
+        if tenant is None:
+            yield _unknown((*here, "tenant"), "tenant", agent.tenant, config.tenants)
+        for at, team in enumerate(agent.teams):
+            if tenant is not None and team not in tenant.teams:
+                yield _unknown((*here, "teams", at), f"team of `{agent.tenant}`", team, tenant.teams)
+            if team in agent.teams[:at]:
+                yield Fault((*here, "teams", at), f"`{team}` is here twice")
+        yield from _credentials(config, here, agent)
+
+
+def _credentials(config: Config, here: Path, agent: Agent) -> Iterator[Fault]:
+    for at, credential in enumerate(agent.credentials):
+        spot: Path = (*here, "credentials", at)
+        if isinstance(credential, Oidc):
+            issuer = config.issuers.get(credential.issuer)
+            if issuer is None:
+                yield _unknown((*spot, "issuer"), "issuer", credential.issuer, config.issuers)
+            elif issuer.tenant != agent.tenant:
+                message = f"issuer `{credential.issuer}` speaks for another tenant than this agent's"
+                yield Fault((*spot, "issuer"), message, "an issuer's subjects belong to one tenant")
+        elif not isinstance(credential, ApiKey) and not config.token_service.enabled:
+            message = f"`{credential.kind}` needs the token service, which is off"
+            yield Fault((*spot, "kind"), message, "set `token_service.enabled: true`")
+    if not agent.credentials:
+        hint = "`agent-gateway key new` makes one"
+        yield Fault(here, "this agent has no credential, so it cannot call", hint, severity="warning")
+
+
+def _api_keys(config: Config) -> Iterator[Fault]:
+    seen: dict[str, str] = {}
+    for name, agent in config.agents.items():
+        for at, credential in enumerate(agent.credentials):
+            if not isinstance(credential, ApiKey):
+                continue
+            for value, key in ((credential.id, "id"), (credential.sha256, "sha256")):
+                if value in seen:
+                    message = f"agent `{seen[value]}` has an API key with the same {key}"
+                    yield Fault(("agents", name, "credentials", at, key), message, "a key belongs to one agent")
+                seen.setdefault(value, name)
+
+
+def _oidc_matches(config: Config) -> Iterator[Fault]:
+    seen: list[tuple[str, str, dict[str, str]]] = []
+    for name, agent in config.agents.items():
+        for at, credential in enumerate(agent.credentials):
+            if not isinstance(credential, Oidc):
+                continue
+            match = dict(credential.match)
+            for other, issuer, theirs in seen:
+                if issuer == credential.issuer and other != name and _overlap(match, theirs):
+                    message = f"a token could match both this agent and `{other}`"
+                    hint = "give both a value for the same claim, and let the values differ"
+                    yield Fault(("agents", name, "credentials", at, "match"), message, hint)
+            seen.append((name, credential.issuer, match))
+
+
+def _overlap(one: dict[str, str], other: dict[str, str]) -> bool:
+    return all(other.get(claim, value) == value for claim, value in one.items())
+
+
+def _admins(config: Config) -> Iterator[Fault]:
+    for at, rule in enumerate(config.admins):
+        if rule.agent is not None and rule.agent not in config.agents:
+            yield _unknown(("admins", at, "agent"), "agent", rule.agent, config.agents)
+        if rule.issuer is not None and rule.issuer not in config.issuers:
+            yield _unknown(("admins", at, "issuer"), "issuer", rule.issuer, config.issuers)
+
+
+def _limits(section: str, entries: Sequence[Budget | Rate], config: Config) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for at, entry in enumerate(entries):
+        if entry.name in seen:
+            yield Fault((section, at, "name"), f"`{entry.name}` is here twice", "names are unique")
+        seen.add(entry.name)
+        known = _subjects(entry.scope, config)
+        if known is None or any(fnmatchcase(subject, entry.match) for subject in known):
+            continue
+        here: Path = (section, at, "match")
+        if "*" in entry.match or "?" in entry.match:
+            yield Fault(here, f"`{entry.match}` matches no {entry.scope}", severity="warning")
+        else:
+            yield _unknown(here, entry.scope, entry.match, known)
+
+
+def _subjects(scope: str, config: Config) -> set[str] | None:
+    """What `match` is compared with, or None where only the running gateway knows."""
+    if scope == "tenant":
+        return set(config.tenants)
+    if scope == "team":
+        return {f"{tenant}/{team}" for tenant, entry in config.tenants.items() for team in entry.teams}
+    if scope == "agent" and all(issuer.unbound == "refuse" for issuer in config.issuers.values()):
+        return set(config.agents) | {f"{agent.tenant}/{name}" for name, agent in config.agents.items()}
+    return None
