@@ -61,7 +61,7 @@ class Agent:
     def secrets(self) -> tuple[SecretHash, ...]:
         return tuple(credential for credential in self.credentials if isinstance(credential, SecretHash))
 
-    def keys(self) -> tuple[Key, ...]:
+    def public_keys(self) -> tuple[Key, ...]:
         found = (credential.keys for credential in self.credentials if isinstance(credential, PrivateKeyJwt))
         return tuple(key for keys in found for key in keys)
 

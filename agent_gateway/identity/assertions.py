@@ -26,7 +26,7 @@ def is_proof(assertion: Compact, agent: Agent, audiences: frozenset[str], now: f
     audiences  our issuer and token endpoint; the assertion must name exactly one of them and nobody else
     The id is taken only when everything else holds, so a forgery cannot use up an id.
     """
-    keys = [key for key in agent.keys() if not assertion.key_id or key.kid == assertion.key_id]
+    keys = [key for key in agent.public_keys() if not assertion.key_id or key.kid in (None, assertion.key_id)]
     if not any(is_signed_by(assertion, key, ASYMMETRIC) for key in keys):
         return False
     claims = assertion.claims

@@ -69,7 +69,7 @@ class Endpoints:
 
 
 def well_known(url: str, name: str) -> str:
-    """Return `url` with the well-known path `name` between its authority and its path. Source: RFC 8615, RFC 9728 3.1."""
+    """Return `url` with the well-known path `name` between its authority and its path. Source: RFC 9728 3.1."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{name}{parts.path.rstrip('/')}"
 

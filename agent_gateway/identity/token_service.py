@@ -50,6 +50,29 @@ class TokenAnswer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """What the operator says of the token service; raises `ValueError` when a token would live too long.
+
+    issuer  our issuer URL, no trailing slash
+    """
+
+    issuer: str
+    token_life_s: int = DEFAULT_TOKEN_LIFE_S
+
+    def __post_init__(self) -> None:
+        if not 0 < self.token_life_s <= MAX_TOKEN_LIFE_S:
+            raise ValueError(f"an access token lives between 1 and {MAX_TOKEN_LIFE_S} seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGuards:
+    """What the token service remembers of earlier requests."""
+
+    used: ReplayGuard
+    throttle: Throttle
+
+
 class _Refused(Exception):
     """An OAuth error. Source: RFC 6749 5.2, RFC 8707 2."""
 
@@ -63,33 +86,27 @@ class _Refused(Exception):
 class TokenService:
     """Issues `at+jwt` access tokens to configured agents.
 
-    issuer        our issuer URL, no trailing slash
-    token_life_s  of the tokens, at most `MAX_TOKEN_LIFE_S`
+    Made new with every configuration; `keys` and `guards` outlive it.
     """
 
     def __init__(
         self,
-        *,
-        issuer: str,
+        settings: TokenSettings,
         agents: Agents,
         endpoints: Endpoints,
+        *,
         keys: SigningKeys,
+        guards: TokenGuards,
         clock: Clock,
-        used: ReplayGuard,
-        throttle: Throttle,
-        token_life_s: int = DEFAULT_TOKEN_LIFE_S,
     ) -> None:
-        if not 0 < token_life_s <= MAX_TOKEN_LIFE_S:
-            raise ValueError(f"an access token lives between 1 and {MAX_TOKEN_LIFE_S} seconds")
-        self.issuer = issuer
-        self.token_endpoint = f"{issuer}{metadata.TOKEN_PATH}"
+        self.issuer = settings.issuer
+        self.token_endpoint = f"{settings.issuer}{metadata.TOKEN_PATH}"
+        self._token_life_s = settings.token_life_s
         self._agents = agents
         self._endpoints = endpoints
         self._keys = keys
+        self._guards = guards
         self._clock = clock
-        self._used = used
-        self._throttle = throttle
-        self._token_life_s = token_life_s
 
     def token(self, request: TokenRequest) -> TokenAnswer:
         """Answer one token request; every error is an answer too."""
@@ -147,29 +164,29 @@ class TokenService:
         if sum((authorization is not None, "client_secret" in form, has_assertion)) > 1:
             raise _Refused("invalid_request", "the client authenticates in more than one way")
         if authorization is not None:
-            client_id, secret = _basic(authorization)
+            client_id, *secrets_given = _basic(authorization)
             if form.get("client_id", client_id) != client_id:
                 raise _Refused("invalid_request", "two different client ids are given")
-            return self._by_secret(client_id, secret)
+            return self._by_secret(client_id, *secrets_given)
         if has_assertion:
             return self._by_assertion(form)
         if "client_secret" in form:
             return self._by_secret(form.get("client_id", ""), form["client_secret"])
         raise _Refused("invalid_client", "the client does not authenticate")
 
-    def _by_secret(self, client_id: str, secret: str) -> Agent:
-        wait_s = self._throttle.wait_s(client_id)
+    def _by_secret(self, client_id: str, *secrets_given: str) -> Agent:
+        wait_s = self._guards.throttle.wait_s(client_id)
         agent = self._agents.get(client_id)
         kept = agent.secrets() if agent else ()
         # a guess at a slow hash costs us; while the client has to wait, only long secrets are compared
         compared = [one for one in kept if not (wait_s and one.is_slow)] or [_NOBODY]
-        is_right = any([one.matches(secret) for one in compared])
+        is_right = any(one.matches(text) for one in compared for text in dict.fromkeys(secrets_given))
         if agent is None or not is_right or not agent.is_active:
             if wait_s:
                 raise _Refused("invalid_client", "too many failed attempts of this client", retry_after_s=wait_s)
-            self._throttle.failed(client_id)
+            self._guards.throttle.failed(client_id)
             raise _Refused("invalid_client", "the client or its credential is not known here")
-        self._throttle.passed(client_id)
+        self._guards.throttle.passed(client_id)
         return agent
 
     def _by_assertion(self, form: dict[str, str]) -> Agent:
@@ -188,7 +205,7 @@ class TokenService:
         if (
             agent is None
             or not is_known
-            or not assertions.is_proof(assertion, agent, audiences, self._clock(), self._used)
+            or not assertions.is_proof(assertion, agent, audiences, self._clock(), self._guards.used)
         ):
             raise _Refused("invalid_client", "the client assertion does not hold")
         return agent
@@ -238,8 +255,11 @@ def _single(form: Sequence[tuple[str, str]]) -> dict[str, str]:
     raise _Refused("invalid_request", "a parameter is given twice")
 
 
-def _basic(authorization: str) -> tuple[str, str]:
-    """Return (client id, secret), both form-decoded. Source: RFC 6749 2.3.1, RFC 7617."""
+def _basic(authorization: str) -> tuple[str, str, str]:
+    """Return (client id, secret form-decoded, secret as sent). Source: RFC 6749 2.3.1, RFC 7617.
+
+    Many clients forget the form encoding, so a secret counts in either reading.
+    """
     scheme, _, credentials = authorization.partition(" ")
     try:
         pair = base64.b64decode(credentials.strip(), validate=True).decode()
@@ -248,4 +268,4 @@ def _basic(authorization: str) -> tuple[str, str]:
     client_id, colon, secret = pair.partition(":")
     if scheme.lower() != "basic" or not colon:
         raise _Refused("invalid_client", "the authorization header cannot be read")
-    return unquote_plus(client_id), unquote_plus(secret)
+    return unquote_plus(client_id), unquote_plus(secret), secret
