@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway_policies.refusal import Refusal
 
-REASON_KEY = "io.agent-gateway/refusal"  # under `error.data`, so that it never collides with a peer's own data
+REASON_KEY = "agent-gateway/refusal"  # under `error.data`, so that it never collides with a peer's own data
 
 
 @dataclass(frozen=True, slots=True)

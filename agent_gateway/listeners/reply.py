@@ -81,6 +81,13 @@ class Reply:
             await self._write(sse.event(message), more=True)
             self.bytes_out += len(message)
 
+    async def abandon(self) -> None:
+        """End without an answer: the request was cancelled, and whoever asked expects none."""
+        if self._is_done:
+            return
+        self._is_done = True
+        await self._write(b"", more=False)
+
     async def keep_alive(self, now: float) -> None:
         """Say something, so that nobody between us and the client gives up."""
         if self._can_stream and not self._is_done:

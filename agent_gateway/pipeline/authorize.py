@@ -37,6 +37,6 @@ def refusal_of(decision: Decision, name: str) -> Refusal:
         details={
             "reason": decision.code or "forbidden",
             "policies": list(decision.policies),
-            "bundle": decision.bundle[:16],
+            "bundle": decision.bundle,
         },
     )

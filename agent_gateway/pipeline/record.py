@@ -38,7 +38,7 @@ async def record_refusal(services: Services, snapshot: Snapshot, exchange: Excha
             if exchange.hold is not None:
                 services.ledger.release(exchange.hold)
                 exchange.hold = None
-            decision = exchange.decision or Decision(effect="forbid", policies=(), bundle=snapshot.bundle.id)
+            decision = exchange.decision or Decision(effect="forbid", policies=(), bundle=snapshot.bundle.stamp)
             if decision.is_permit:  # permitted by policy, refused by what came after
                 decision = replace(decision, effect="forbid", code=refusal.code)
             _append(services, snapshot, exchange, decision, ())

@@ -21,6 +21,7 @@ outcome record per decision record, whatever happened in between.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from agent_gateway.audit.records import Status
 from agent_gateway.pipeline.authorize import authorize
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.guard import guard
@@ -42,7 +43,8 @@ async def run(
 ) -> UpstreamAnswer:
     """Carry one described call to its answer.
 
-    forward  the protocol's way to send the call on, streaming what comes early; it gets the Permit
+    forward  the protocol's way to send the call on, streaming what comes early; it gets the Permit,
+             and may set `exchange.status` when the answer means more than that it came
 
     Raises a `Refusal` after recording it.
     """
@@ -66,7 +68,8 @@ async def _carry(services: Services, exchange: Exchange, permit: Permit, forward
     try:
         exchange.was_sent = True
         answer = await forward(permit)
-        exchange.status = "ok" if answer.result is not None else "upstream_error"
+        if exchange.status == "open":  # the protocol may know better: a tool that failed is no upstream that failed
+            exchange.status = "ok" if answer.result is not None else "upstream_error"
         return answer
     except UpstreamUnreachable as refusal:
         exchange.was_sent = False
@@ -82,5 +85,5 @@ async def _carry(services: Services, exchange: Exchange, permit: Permit, forward
         settle(services, exchange)
 
 
-def _ended(exchange: Exchange, status: str, refusal: Refusal) -> None:
+def _ended(exchange: Exchange, status: Status, refusal: Refusal) -> None:
     exchange.status, exchange.code = status, refusal.code

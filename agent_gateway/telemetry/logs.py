@@ -57,6 +57,6 @@ def set_up(style: Literal["json", "console"], level: str, stream: TextIO = sys.s
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def log(level: int, message: str, **fields: object) -> None:
-    """Write one line with fields."""
-    LOGGER.log(level, message, extra={"fields": fields})
+def log(level: int, message: str, *, exc_info: bool = False, **fields: object) -> None:
+    """Write one line with fields; with `exc_info`, the traceback of the exception at hand too."""
+    LOGGER.log(level, message, exc_info=exc_info, extra={"fields": fields})
