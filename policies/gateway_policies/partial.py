@@ -25,18 +25,24 @@ def _no_entities() -> dict[Uid, Entity]:
     return {}
 
 
+def _nothing() -> dict[str, Plain]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a condition is evaluated against.
 
     context   a record, with `Unknown` wherever something is not known
     standing  further entities that conditions may name or reach
+    assumed   values of members of unknowns, by full path (`resource.risk`)
     """
 
     principal: Entity | Unknown
     resource: Entity | Unknown
-    context: Mapping[str, Value]
+    context: Mapping[str, Value] | Unknown
     standing: Mapping[Uid, Entity] = field(default_factory=_no_entities)
+    assumed: Mapping[str, Plain] = field(default_factory=_nothing)
 
     def entity(self, uid: Uid) -> Entity | None:
         """Return the entity of that name, or None."""
@@ -240,7 +246,7 @@ def _get(base: Code, attr: str) -> Code:
     def get(scene: Scene) -> Value:
         value = base(scene)
         if isinstance(value, Unknown):
-            return unknown(f"{value.path}.{attr}") if value.path else Unknown(value.depends)
+            return _member(scene, value, attr)
         if isinstance(value, Uid):
             entity = scene.entity(value)
             return FAILED if entity is None else entity.attrs.get(attr, FAILED)
@@ -251,11 +257,18 @@ def _get(base: Code, attr: str) -> Code:
     return get
 
 
+def _member(scene: Scene, value: Unknown, attr: str) -> Value:
+    if not value.path:
+        return Unknown(value.depends)
+    path = f"{value.path}.{attr}"
+    return scene.assumed.get(path, unknown(path))
+
+
 def _has(base: Code, attr: str) -> Code:
     def has(scene: Scene) -> Value:
         value = base(scene)
         if isinstance(value, Unknown):
-            return unknown(f"{value.path}.{attr}") if value.path else Unknown(value.depends)
+            return Unknown(frozenset((f"{value.path}.{attr}",)) if value.path else value.depends)
         if isinstance(value, Uid):
             entity = scene.entity(value)
             return entity is not None and attr in entity.attrs

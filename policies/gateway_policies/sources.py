@@ -76,8 +76,8 @@ class Policy:
 
     def line_of(self, text: str) -> int:
         """Return the line of the source where `text` first stands in this policy, or the policy's own."""
-        at = self.text.find(text)
-        return self.line if at < 0 else self.line + self.text.count("\n", 0, at)
+        found = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", self.text)
+        return self.line if found is None else self.line + self.text.count("\n", 0, found.start())
 
     def mistake(self, message: str, hint: str = "", at: str = "") -> PolicyMistake:
         """Return a mistake of this policy, at the line where `at` stands."""

@@ -14,8 +14,8 @@ LONG_MAX: Final = 2**63 - 1
 class Unknown:
     """A value that is not known yet.
 
-    depends  the names it stands for (`args.path`, `now.hour`)
-    path     its own place below the context, while it is one plain member
+    depends  the names it stands for (`context.args.path`)
+    path     its own full path, while it is one plain member
     types    when it is an entity: the types it may have
     """
 
@@ -36,7 +36,7 @@ Value = Plain | Unknown | Failed
 
 
 def unknown(path: str) -> Unknown:
-    """Return the unknown member `path` of the context."""
+    """Return the unknown value at `path`."""
     return Unknown(frozenset((path,)), path)
 
 
