@@ -77,7 +77,8 @@ async def raw_server(behaviour: Behaviour) -> AsyncGenerator[RawServer]:
         for task in list(tasks):
             task.cancel()
         for peer in server.peers:
-            peer.writer.transport.abort()
+            if not peer.writer.transport.is_closing():
+                peer.writer.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
         await listener.wait_closed()
 
