@@ -20,6 +20,8 @@ from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 NEVER: Final = float("inf")
 MAX_INTERIM = 8  # 1xx answers before the real one
 MAX_FRAMING_BYTES = 32 * 1024  # chunk extensions and trailers, beyond what the chunks themselves need
+MAX_LINGER_BYTES = 64 * 1024  # of an answer whose reader has what it wants
+LINGER_S = 1.0
 _FRAMING_PER_BODY_BYTE = 16  # a chunk of one byte costs six bytes of framing
 
 
@@ -112,6 +114,13 @@ class H1Response:
             self.fail(UpstreamFailed("this response was closed"))
             connection.abort()
 
+    def linger(self) -> None:
+        """Read no more; see `ports.HttpResponse.linger`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._parts.clear()
+            connection.linger()
+
     def push(self, data: bytes) -> bool:
         """Take body bytes; return whether more than `high_water_bytes` now wait."""
         self._parts.append(data)
@@ -163,7 +172,9 @@ class H1Connection(asyncio.Protocol):
         "_is_head_request",
         "_is_interim",
         "_is_kept",
+        "_is_lingering",
         "_is_paused",
+        "_lingered",
         "_loop",
         "_owner",
         "_parser",
@@ -235,6 +246,12 @@ class H1Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + self.limits.idle_timeout_s
             if self.is_usable:
                 cast(asyncio.Transport, self._transport).resume_reading()
+
+    def linger(self) -> None:
+        """Let the rest of the answer go by: for `LINGER_S` and `MAX_LINGER_BYTES` at most."""
+        self.resume()
+        self._is_lingering = True
+        self.deadline = self.ends_at = self._loop.time() + LINGER_S
 
     # --- asyncio.Protocol ------------------------------------------------------------------
 
@@ -308,6 +325,11 @@ class H1Connection(asyncio.Protocol):
         response = self._response
         if response is None or self._is_done:
             return
+        if self._is_lingering:
+            self._lingered += len(body)
+            if self._lingered > MAX_LINGER_BYTES:
+                self._fault = "its end is missing"
+            return
         self._framing = max(0, self._framing - (_FRAMING_PER_BODY_BYTE + 1) * len(body))
         self.deadline = self._loop.time() + self.limits.idle_timeout_s
         if response.push(body) and not self._is_paused:
@@ -337,6 +359,8 @@ class H1Connection(asyncio.Protocol):
         self._is_body_until_close = False
         self._is_done = False
         self._is_kept = False
+        self._is_lingering = False
+        self._lingered = 0
         self._is_head_request = is_head_request
 
     def _feed(self, data: bytes) -> None:
