@@ -5,12 +5,15 @@ whatever came, hands messages in between to an `Inbox` in order, and says what a
 missing answer means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final
 
-from agent_gateway.ports import HttpResponse
-from agent_gateway.upstreams.h1 import died, too_large
+from msgspec import Raw
+
+from agent_gateway.ports import HttpResponse, Sink
+from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.h1_response import died, too_large
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope, sse
@@ -19,11 +22,37 @@ from mcp_registry.protocol.envelope import Invalid, Notification, Request, Respo
 _MAX_ERROR_BODY = 64 * 1024
 
 
-class Inbox(Protocol):
-    """Who takes what an upstream says before it answers; awaiting slows the upstream."""
+class Inbox:
+    """Takes what the upstream says while one request runs; awaiting slows the upstream.
 
-    async def notification(self, message: Notification) -> None: ...
-    async def request(self, message: Request) -> None: ...
+    respond  posts our answer to a request of the upstream's own; None where it may not ask any
+    """
+
+    def __init__(
+        self, id_raw: bytes, sink: Sink, max_requests: int, respond: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._id_raw = id_raw
+        self._sink = sink
+        self._left = max_requests
+        self._respond = respond
+
+    async def notification(self, message: Notification) -> None:
+        await speak.deliver(message, self._id_raw, self._sink)
+
+    def request(self, message: Request) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise garbage("the upstream asks too much while it should answer")
+        if self._respond is not None:
+            self._respond(speak.reply_to(message))
+
+
+class _Nobody:
+    async def notify(self, method: str, params: Raw | None) -> None:
+        del method, params
+
+
+NOBODY: Final[Sink] = _Nobody()  # for requests whose messages nobody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +157,7 @@ async def _from_stream(response: HttpResponse, wanted: bytes, inbox: Inbox, limi
             if isinstance(message, Notification):
                 await inbox.notification(message)
             elif isinstance(message, Request):
-                await inbox.request(message)
+                inbox.request(message)
             elif isinstance(message, Invalid):
                 raise garbage("an event is no message")
             else:

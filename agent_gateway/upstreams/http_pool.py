@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
 from agent_gateway.ports import HttpRequest
-from agent_gateway.upstreams.h1 import H1Connection, H1Limits, H1Response
+from agent_gateway.upstreams.h1 import H1Connection
+from agent_gateway.upstreams.h1_response import H1Limits, H1Response
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 
 MAX_ORIGINS = 16  # (scheme, host, port) of one upstream; more is a mistake or an attack

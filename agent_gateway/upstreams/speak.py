@@ -4,16 +4,18 @@ Values and small pure functions; connections, children and sessions are left to
 `mcp_http` and `mcp_stdio`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from agent_gateway.ports import ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
-from gateway_policies.refusal import UpstreamFailed
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.envelope import Notification, Request, Response
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND
@@ -23,6 +25,19 @@ from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
 GATEWAY: Final = Speaker(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}'))
 _ANNOTATION: Final = b"x-mcp-header"
+
+
+@asynccontextmanager
+async def deadline(timeout_s: float) -> AsyncGenerator[None]:
+    """Cancel the block after `timeout_s` seconds and raise `UpstreamTimeout`."""
+    limit = asyncio.timeout(timeout_s)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UpstreamTimeout(f"the upstream did not answer within {timeout_s:g} seconds") from error
 
 
 def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool) -> Outgoing:
@@ -158,10 +173,10 @@ def _params_of(schema: bytes) -> tuple[HeaderParam, ...]:
     try:
         return header_params(msgspec.json.decode(schema))
     except (ValueError, msgspec.DecodeError) as error:
-        raise UpstreamFailed("the tool's schema wants headers that cannot be written", code="upstream_bad_tool") from error
+        message = "the tool's schema wants headers that cannot be written"
+        raise UpstreamFailed(message, code="upstream_bad_tool") from error
 
 
-ErrorSource = Literal["server/discover", "initialize"]
 _PAGE: Final = msgspec.json.Decoder(_Page)
 _ERROR: Final = msgspec.json.Decoder(_Error)
 _TEXT: Final = msgspec.json.Decoder(str)

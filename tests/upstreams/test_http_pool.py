@@ -12,7 +12,7 @@ from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.ports import HttpRequest
-from agent_gateway.upstreams.h1 import H1Limits
+from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings, target_of
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
@@ -376,6 +376,8 @@ async def test_requests_beyond_the_connections_wait_and_those_beyond_the_queue_a
         while (await peer.request())[0]:
             alive += 1
             most = max(most, alive)
+            if alive == 2:
+                gate.set()
             await gate.wait()
             alive -= 1
             await peer.say(JSON_OK)
@@ -388,7 +390,6 @@ async def test_requests_beyond_the_connections_wait_and_those_beyond_the_queue_a
             outcomes.append("answered")
         except UpstreamUnreachable as refusal:
             outcomes.append(refusal.code)
-            gate.set()
 
     settings = PoolSettings(rules=LOCAL, max_connections=2, max_waiting=3, tick_s=0.01)
     async with raw_server(behave) as server, pool(settings) as client:
