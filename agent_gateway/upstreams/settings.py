@@ -35,7 +35,8 @@ class UpstreamLimits:
     max_stream: int = 256 * _MIB  # one event stream
     max_connections: int = 256
     max_waiting: int = 1024  # requests waiting for a connection
-    max_sessions: int = 256  # legacy sessions, or children
+    max_sessions: int = 256  # legacy sessions
+    max_children: int = 32
     max_inflight: int = 512  # requests running on one child
     max_unwritten: int = 16 * _MIB  # waiting for a child that does not read
     max_strays: int = 32  # messages of one stream that answer nothing we asked
