@@ -219,4 +219,6 @@ class Accounts:
         returned = min(account.spare, available)
         account.spare -= returned
         account.leased -= returned
+        if returned:
+            account.answer = None
         return returned > 0

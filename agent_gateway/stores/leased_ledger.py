@@ -39,7 +39,7 @@ class LedgerLimits:
 
     flush_every_s: float = 1.0
     lease_wait_s: float = 10.0  # how long a call waits for the store
-    hold_ttl_s: float = 60.0  # after which a hold that was never booked is given back
+    hold_ttl_s: float = 30.0  # after which a hold that was never booked is given back
     refusal_memory_s: float = 0.25  # for which "nothing left" is believed without asking again
     elsewhere_retry_s: float = 1.0  # after which other workers have given back what they do not use
     keep_s: float = 400 * 86_400  # how long ended windows are kept for reports
