@@ -37,6 +37,9 @@ def api_activity(entry: Entry) -> dict[str, object]:
         "src_endpoint": {"name": str(record.get("peer") or _principal(record).get("client") or "unknown")},
         "unmapped": dict(record),
     }
+    principal = _principal(record)
+    if principal.get("kind") == "agent":
+        event["ai_agent"] = {"uid": str(principal.get("id")), "name": str(principal.get("id")), "type_id": 0}
     duration = record.get("duration_us")
     if isinstance(duration, int):
         event["duration"] = duration // 1_000
