@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from joserfc.jwk import ECKey, Key, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -24,6 +25,12 @@ def ec(key_id: str = "k1", curve: str = "P-256") -> ECKey:
 
 def rsa(key_id: str = "k1", bits: int = 2048) -> RSAKey:
     return RSAKey.generate_key(bits, {"kid": key_id})
+
+
+def weak_rsa(key_id: str = "k1") -> dict[str, object]:
+    """Return the public JWK of a 1024-bit key; joserfc warns of making one."""
+    numbers = generate_private_key(65537, 1024).public_key().public_numbers()
+    return {"kty": "RSA", "kid": key_id, "n": segment(numbers.n.to_bytes(128, "big")), "e": "AQAB"}
 
 
 def segment(data: bytes) -> str:
