@@ -200,6 +200,10 @@ class HttpResponse(Protocol):
         """Drop the connection unless the body was read to its end."""
         ...
 
+    def linger(self) -> None:
+        """Read no more: what is left goes by unread, and the connection is kept if that ends soon."""
+        ...
+
 
 class HttpClient(Protocol):
     """The data path's HTTP client; every connection passes egress."""

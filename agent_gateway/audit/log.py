@@ -53,6 +53,7 @@ class AuditLog:
         self._durable = 0
         self._pending_bytes = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._is_up = asyncio.Event()
         self._opened: asyncio.Future[None]
         self._closed: asyncio.Future[None]
         listener = Listener(
@@ -142,6 +143,10 @@ class AuditLog:
         self._waiters.append((index, waiter))
         await waiter
 
+    async def recovered(self) -> None:
+        """Return once the log can be written: at once while it is up."""
+        await self._is_up.wait()
+
     def _admit(self, size_bytes: int, *, is_outcome: bool) -> None:
         limits = self._limits
         factor = limits.outcome_factor if is_outcome else 1
@@ -189,6 +194,7 @@ class AuditLog:
         self._size = self._durable = size
         self.anchored_count, self.checkpoint = anchored, note
         self.state = "up"
+        self._is_up.set()
         if not self._opened.done():
             self._opened.set_result(None)
 
@@ -208,11 +214,13 @@ class AuditLog:
             )
         elif self.state == "up":
             self.state = "down"
+            self._is_up.clear()
         self._refuse_waiters()
 
     def _on_up(self) -> None:
         if self.state == "down":
             self.state, self.reason = "up", ""
+            self._is_up.set()
 
     def _on_closed(self) -> None:
         self.state = "closed"

@@ -163,7 +163,9 @@ class LogFile:
 
     def _anchor(self) -> None:
         """Start from the last checkpoint, if there is one."""
-        row = self._connection.execute("SELECT size, frontier, note FROM checkpoint ORDER BY size DESC").fetchone()
+        row = self._connection.execute(
+            "SELECT size, CAST(frontier AS BLOB), CAST(note AS TEXT) FROM checkpoint ORDER BY size DESC"
+        ).fetchone()
         if row is None:
             return
         size, nodes, note = row
@@ -180,7 +182,8 @@ class LogFile:
     def _check_end(self, size: int) -> None:
         """See to it that a batch ends exactly where the last checkpoint does."""
         row = self._connection.execute(
-            "SELECT first_index + count FROM batch WHERE first_index < ? ORDER BY first_index DESC", (size,)
+            "SELECT first_index + CAST(count AS INTEGER) FROM batch WHERE first_index < ? ORDER BY first_index DESC",
+            (size,),
         ).fetchone()
         end = row[0] if row else 0
         if end != size:
@@ -191,7 +194,8 @@ class LogFile:
         after = self.size - 1
         while True:
             rows: list[tuple[int, int, bytes, bytes]] = self._connection.execute(
-                "SELECT first_index, count, leaves, records FROM batch WHERE first_index > ?"
+                "SELECT first_index, CAST(count AS INTEGER), CAST(leaves AS BLOB), CAST(records AS BLOB)"
+                " FROM batch WHERE first_index > ?"
                 " ORDER BY first_index LIMIT ?",
                 (after, PAGE_OF_BATCHES),
             ).fetchall()

@@ -103,7 +103,8 @@ class Writer:
             self._tell(self._listener.closed)
             return
         self._file = file
-        self._unanchored_at = None if file.anchored == file.size else self._clock()
+        # what a killed process left unsigned is signed at once
+        self._unanchored_at = None if file.anchored == file.size else float("-inf")
         self._tell(self._listener.opened, file.size, file.anchored, file.note)
         is_last = False
         while not is_last:

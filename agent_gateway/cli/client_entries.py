@@ -105,7 +105,7 @@ def _as_json(entries: Mapping[str, Any]) -> str:
 def _edit_json(text: str, entries: Mapping[str, Any]) -> str:
     """Put `entries` into the JSON object `text`: members by name, list items by `id`."""
     try:
-        parsed: object = json.loads(text or "{}")
+        parsed: object = json.loads(text or "{}", object_pairs_hook=_once)
     except ValueError:
         raise CannotEdit("it is not plain JSON (it may hold comments)") from None
     if not isinstance(parsed, dict):
@@ -118,6 +118,14 @@ def _edit_json(text: str, entries: Mapping[str, Any]) -> str:
         else:
             _merge_items(document, section, cast("list[dict[str, Any]]", members))
     return text if document == before else _as_json(document)
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object, each name once: writing the file back would lose a second one."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise CannotEdit("a name is in it twice")
+    return found
 
 
 def _merge_members(document: dict[str, Any], section: str, members: Mapping[str, Any]) -> None:
@@ -133,8 +141,12 @@ def _merge_items(document: dict[str, Any], section: str, items: list[dict[str, A
         raise CannotEdit(f"its `{section}` is not a list")
     ids = {item["id"] for item in items}
     listed = cast("list[object]", present)
-    others = [item for item in listed if not (isinstance(item, dict) and cast("dict[str, Any]", item).get("id") in ids)]
+    others = [item for item in listed if _id_of(item) not in ids]
     document[section] = [*others, *items] if others + items != listed else listed
+
+
+def _id_of(item: object) -> object:
+    return cast("dict[str, object]", item).get("id") if isinstance(item, dict) else None
 
 
 def _edit_toml(text: str, server: Server) -> str:
@@ -143,13 +155,15 @@ def _edit_toml(text: str, server: Server) -> str:
         before = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise CannotEdit("it is not valid TOML") from None
+    if not isinstance(before.get("mcp_servers", {}), dict):
+        raise CannotEdit("its `mcp_servers` is not a table")
     added = tomllib.loads(_codex(server))["mcp_servers"]
-    present = before.get("mcp_servers", {})
-    if isinstance(present, dict) and cast("dict[str, Any]", present).get(server.name) == added[server.name]:
+    present = cast("dict[str, Any]", before.get("mcp_servers", {}))
+    if present.get(server.name) == added[server.name]:
         return text
     kept = _without_table(text, server.name)
     edited = f"{kept.rstrip()}\n\n{_codex(server)}" if kept.strip() else _codex(server)
-    expected = {**before, "mcp_servers": {**cast("dict[str, Any]", present), **added}}
+    expected = {**before, "mcp_servers": {**present, **added}}
     try:
         if tomllib.loads(edited) == expected:
             return edited

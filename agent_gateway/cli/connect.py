@@ -40,10 +40,9 @@ def connect(
 ) -> None:
     """Print or write the entry that makes an MCP client use this gateway."""
     target = _client(client)
-    server = Server(
-        _checked(name, r"[A-Za-z0-9_-]{1,64}", "--name"), url, _checked(token_env, r"[A-Za-z_]\w*", "--token-env")
-    )
-    server = Server(server.name, url or endpoint(session_of(context), toolset), server.token_env)
+    _refuse_odd(name, r"[A-Za-z0-9_-]{1,64}", "--name")
+    _refuse_odd(token_env, r"[A-Za-z_]\w{0,127}", "--token-env")
+    server = Server(name, url or endpoint(session_of(context), toolset), token_env)
     place = file or _default_file(target)
     entry = target.fresh(server)
     if write:
@@ -93,10 +92,9 @@ def _client(word: str) -> Client:
     return client
 
 
-def _checked(text: str, form: str, option: str) -> str:
+def _refuse_odd(text: str, form: str, option: str) -> None:
     if not re.fullmatch(form, text, re.ASCII):
         raise Failure(f"`{option}` has a character that is not allowed", hint=f"the form is `{form}`", exit_code=2)
-    return text
 
 
 def _default_file(client: Client) -> Path:

@@ -16,7 +16,7 @@ SECRET_BYTES: Final = 32
 ID_LENGTH: Final = 12
 MAX_INPUT: Final = 4096
 
-_ALPHABET: Final = string.ascii_letters + string.digits
+_ALPHABET: Final = string.ascii_lowercase + string.digits
 
 app = typer.Typer(help="Make API keys and secrets.", no_args_is_help=True)
 

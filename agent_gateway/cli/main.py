@@ -74,7 +74,7 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _start(  # pyright: ignore[reportUnusedFunction]
+def _start(
     context: typer.Context,
     config: Annotated[
         Path, typer.Option("--config", "-c", envvar="AGENT_GATEWAY_CONFIG", help="The configuration file.")

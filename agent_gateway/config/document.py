@@ -36,19 +36,15 @@ class Document:
     values: dict[Path, Mark] = field(default_factory=dict[Path, Mark])
 
     def locate(self, fault: Fault) -> Problem:
-        """Return `fault` with the place of its key or value, or of the nearest parent that is in the file.
-
-        Parts of the path that the file does not have (the name of a variant) are left out.
-        """
+        """Return `fault` with the place of its key or value, or of the nearest parent that is in the file."""
         path = self.present(fault.path)
         mark = self.keys.get(path) if fault.at_key else None
         mark = mark or self.values.get(path, Mark())
-        is_there = not fault.path or (bool(path) and path[-1] == fault.path[-1])
-        key = dotted(path if is_there else (*path, fault.path[-1]))
+        key = dotted(fault.path)
         return Problem(self.file, mark.line, mark.column, key, printable(fault.message), fault.hint, fault.severity)
 
     def is_empty(self, path: Path) -> bool:
-        """Say whether `path`, free of names of variants, is in the file with nothing behind it."""
+        """Say whether what `path` leads to is in the file with nothing behind it."""
         value: object = self.data
         for part in self.present(path):
             value = cast("dict[str | int, object]", value)[part]

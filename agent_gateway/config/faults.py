@@ -42,13 +42,13 @@ _WORDS: Mapping[str, Say] = {
 }
 
 
-def fault_of(error: ErrorDetails, schema: Mapping[str, Any], *, is_empty: bool = False) -> Fault:
+def fault_of(error: ErrorDetails, path: Path, schema: Mapping[str, Any], *, is_empty: bool) -> Fault:
     """Return what `error` means for the author of the file.
 
+    path      the place of the error, without what pydantic puts in between
     schema    the JSON Schema of the configuration, for the names of keys
     is_empty  nothing is written at the place of the error
     """
-    path, about_key = _path(error)
     if is_empty and error["type"] not in ("extra_forbidden", "missing"):
         return Fault(path, "there is nothing after this key", "write a value, or leave the key out")
     if error["type"] == "extra_forbidden":
@@ -57,7 +57,7 @@ def fault_of(error: ErrorDetails, schema: Mapping[str, Any], *, is_empty: bool =
         return Fault(path, f"unknown key `{word}`", hint, at_key=True)
     say = _WORDS.get(error["type"])
     message, hint = say(error.get("ctx", {})) if say else ("this value is not allowed", "")
-    if about_key:
+    if error["loc"][-1:] == ("[key]",):
         return Fault(path, f"the name `{path[-1]}` is not allowed", hint, at_key=True)
     return Fault(path, message, hint)
 
@@ -69,14 +69,6 @@ def known_keys(schema: Mapping[str, Any], path: Path) -> set[str]:
         below = [next_spot for spot in spots for next_spot in _below(schema, spot, part)]
         spots = below or spots
     return {key for spot in spots for shape in _shapes(schema, spot) for key in shape.get("properties", {})}
-
-
-def _path(error: ErrorDetails) -> tuple[Path, bool]:
-    """The place of an error, and whether the name of a mapping's entry is at fault (pydantic says `[key]`)."""
-    path = error["loc"]
-    if path and path[-1] == "[key]":
-        return path[:-1], True
-    return path, False
 
 
 def _form(ctx: Mapping[str, Any]) -> str:

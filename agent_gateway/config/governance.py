@@ -1,5 +1,6 @@
 """Governance: toolsets, policies, budgets and rates."""
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,7 +8,8 @@ from pydantic import Field
 from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section
 
 Scope = Literal["tenant", "team", "agent", "capability"]
-Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*?/-]+$")]
+Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*/-]+$")]
+"""A subject, in which `*` stands for any text."""
 
 
 class Toolset(Section):
@@ -38,10 +40,10 @@ class Budget(Section):
     scope: Scope
     """Whose spending is added up."""
     match: Subject = "*"
-    """Which: `acme`, `acme/research`, `planner`, `git__*`. Each one that matches has an allowance of its own."""
+    """Which: `acme`, `acme/research`, `acme/planner`, `git__*`. Each that matches has an allowance of its own."""
     unit: Literal["calls", "micros"]
     """Calls, or millionths of the currency by each tool's `price_micros`."""
-    limit: int = Field(ge=0, le=1_000_000_000_000_000)
+    limit: int = Field(ge=0, le=2**53 - 1)
     """Most of that unit per window."""
     window: Literal["day", "month", "total"]
     """When it starts afresh: at midnight UTC, on the first of the month, never."""
@@ -56,7 +58,13 @@ class Rate(Section):
     """Whose calls are counted together."""
     match: Subject = "*"
     """Which of them, as for budgets."""
-    per_second: float = Field(gt=0, le=1_000_000)
+    per_second: float = Field(ge=0.000_001, le=1_000_000)
     """Calls per second in the long run; 0.1 is one in ten seconds."""
     burst: int = Field(default=1, ge=1, le=1_000_000)
     """Calls that may come at once after a quiet time."""
+
+    @property
+    def count_per_period(self) -> tuple[int, int]:
+        """The same rate as whole numbers: so many calls in so many seconds."""
+        rate = Fraction(repr(self.per_second)).limit_denominator(1_000_000)
+        return rate.numerator, rate.denominator

@@ -1,17 +1,27 @@
 """Identities: tenants, teams, the issuers we trust, and the agents with their credentials."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.section import AgentId, BaseUrl, HttpUrl, Label, Name, Section, refuse
 
 Algorithm = Literal["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "Ed25519", "EdDSA"]
 ClaimName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x20]+$")]
-ClaimMatch = Annotated[Mapping[ClaimName, str], Field(min_length=1, max_length=16)]
-"""Claims and the exact text each must have."""
+Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,128}$")]
+
+
+def _claim_value(value: object) -> str | int | bool:
+    if isinstance(value, (str, int, bool)):
+        return value
+    raise refuse("a claim is compared with text, a whole number, `true` or `false`")
+
+
+ClaimValue = Annotated[Any, AfterValidator(_claim_value), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
+ClaimMatch = Annotated[Mapping[ClaimName, ClaimValue], Field(min_length=1, max_length=16)]
+"""Claims and what each must equal."""
 
 
 class Team(Section):
@@ -45,7 +55,7 @@ class Issuer(Section):
     issuer: HttpUrl
     """Issuer identifier, compared exactly with `iss`."""
     audiences: tuple[Label, ...] = Field(default=(), max_length=16)
-    """Audiences to accept besides the URL of the endpoint that is called."""
+    """Audiences to accept. Default: only the URL of the endpoint that is called."""
     algorithms: tuple[Algorithm, ...] = Field(default=("ES256", "RS256"), min_length=1, max_length=11)
     """Signature algorithms to accept. Symmetric ones and `none` never are."""
     jwks_url: HttpUrl | None = None
@@ -58,7 +68,9 @@ class Issuer(Section):
     """What a subject is that no agent's credential matches: nobody, a user, or a workload."""
     legacy_typ: bool = False
     """Accept tokens whose `typ` is `JWT` or missing, for issuers without RFC 9068."""
-    max_lifetime_s: Annotated[float, Field(ge=60, le=86_400)] = 86_400.0
+    may_name_others: bool = False
+    """Accept tokens that are meant for other audiences too, besides one of ours."""
+    max_lifetime_s: int = Field(default=86_400, ge=60, le=86_400)
     """Refuse tokens that live longer, in seconds."""
     allow_private: bool = False
     """Let the issuer's URLs lead to private addresses."""
@@ -103,7 +115,7 @@ class ApiKey(Section):
     """A hashed API key; `agent-gateway key new` prints the key once and this entry."""
 
     kind: Literal["api_key"]
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{12}$")]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]{12}$")]
     """The 12 characters after `agw_`; not secret."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the whole key, in lower-case hexadecimal."""
@@ -137,6 +149,8 @@ class Agent(Section):
     """Trust from 0 to 10, for policies."""
     state: Literal["active", "suspended"] = "active"
     """A suspended agent is refused whatever it presents."""
+    scopes: tuple[Scope, ...] | None = Field(default=None, max_length=64)
+    """Scopes its tokens may carry. Default: all that the token service knows."""
     generation: int = Field(default=0, ge=0, le=2_147_483_647)
     """Raise it to revoke every token, session and returned id of this agent."""
     credentials: tuple[Credential, ...] = Field(default=(), max_length=16)

@@ -60,16 +60,23 @@ def read_config(document: Document) -> Reading:
             details = error.errors(include_url=False, include_input=False)
             if round_number == 0:
                 faults = dict.fromkeys(_faults(document, details))
-            left_out += _leave_out(data, [document.present(_plain(detail["loc"])) for detail in details])
+            left_out += _leave_out(data, [document.present(detail["loc"]) for detail in details])
     return Reading(_EMPTY, tuple(faults), ((),), names)
 
 
 def _faults(document: Document, details: Sequence[ErrorDetails]) -> list[Fault]:
-    return [fault_of(detail, schema(), is_empty=document.is_empty(detail["loc"])) for detail in details]
+    faults: list[Fault] = []
+    for detail in details:
+        path = _plain(document, detail["loc"])
+        faults.append(fault_of(detail, path, schema(), is_empty=document.is_empty(path)))
+    return faults
 
 
-def _plain(path: Path) -> Path:
-    return path[:-1] if path[-1:] == ("[key]",) else path
+def _plain(document: Document, loc: Path) -> Path:
+    """The place of an error without what pydantic puts in between: names of variants, and `[key]`."""
+    path = loc[:-1] if loc[-1:] == ("[key]",) else loc
+    present = document.present(path)
+    return present if not path or present[-1:] == path[-1:] else (*present, path[-1])
 
 
 def _leave_out(data: dict[str, object], paths: Sequence[Path]) -> list[Path]:

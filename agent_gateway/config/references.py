@@ -85,12 +85,12 @@ def _api_keys(config: Config) -> Iterator[Fault]:
 
 
 def _oidc_matches(config: Config) -> Iterator[Fault]:
-    seen: list[tuple[str, str, dict[str, str]]] = []
+    seen: list[tuple[str, str, dict[str, object]]] = []
     for name, agent in config.agents.items():
         for at, credential in enumerate(agent.credentials):
             if not isinstance(credential, Oidc):
                 continue
-            match = dict(credential.match)
+            match: dict[str, object] = dict(credential.match)
             for other, issuer, theirs in seen:
                 if issuer == credential.issuer and other != name and _overlap(match, theirs):
                     message = f"a token could match both this agent and `{other}`"
@@ -99,8 +99,12 @@ def _oidc_matches(config: Config) -> Iterator[Fault]:
             seen.append((name, credential.issuer, match))
 
 
-def _overlap(one: dict[str, str], other: dict[str, str]) -> bool:
-    return all(other.get(claim, value) == value for claim, value in one.items())
+def _overlap(one: dict[str, object], other: dict[str, object]) -> bool:
+    return all(_same(other.get(claim, value), value) for claim, value in one.items())
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other  # `true` is not 1 in a token
 
 
 def _admins(config: Config) -> Iterator[Fault]:
@@ -121,7 +125,7 @@ def _limits(section: str, entries: Sequence[Budget | Rate], config: Config) -> I
         if known is None or any(fnmatchcase(subject, entry.match) for subject in known):
             continue
         here: Path = (section, at, "match")
-        if "*" in entry.match or "?" in entry.match:
+        if "*" in entry.match:
             yield Fault(here, f"`{entry.match}` matches no {entry.scope}", severity="warning")
         else:
             yield _unknown(here, entry.scope, entry.match, known)
@@ -134,5 +138,5 @@ def _subjects(scope: str, config: Config) -> set[str] | None:
     if scope == "team":
         return {f"{tenant}/{team}" for tenant, entry in config.tenants.items() for team in entry.teams}
     if scope == "agent" and all(issuer.unbound == "refuse" for issuer in config.issuers.values()):
-        return set(config.agents) | {f"{agent.tenant}/{name}" for name, agent in config.agents.items()}
+        return {f"{agent.tenant}/{name}" for name, agent in config.agents.items()}
     return None

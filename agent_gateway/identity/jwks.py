@@ -26,7 +26,8 @@ MAX_KEYS = 64
 MIN_TTL_S, DEFAULT_TTL_S, MAX_TTL_S = 300.0, 3600.0, 86400.0
 MAX_AGE_S = 86400.0  # keys older than this check nothing, whether the issuer answers or not
 MIN_FETCH_GAP_S = 30.0
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+_MIN_MODULUS_CHARS, _MAX_MODULUS_CHARS = MIN_RSA_BITS // 6, MAX_RSA_BITS // 6 + 2  # in base64url
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=(\d{1,9})(?:$|[,\s])")
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _KINDS = {"R": RSAKey, "P": RSAKey, "E": ECKey}  # by the first letter of the algorithm, Edwards curves apart
@@ -157,6 +158,8 @@ def public_key(entry: Mapping[str, object]) -> Key | None:
         operations = texts(entry, "key_ops")
         is_for_signatures = entry.get("use", "sig") == "sig" and (not operations or "verify" in operations)
         if entry.get("kty") not in ("RSA", "EC", "OKP") or "d" in entry or not is_for_signatures:
+            return None
+        if entry["kty"] == "RSA" and not _MIN_MODULUS_CHARS <= len(text(entry, "n")) <= _MAX_MODULUS_CHARS:
             return None
         key = JWKRegistry.import_key(cast("dict[str, str | list[str]]", dict(entry)))
         is_weak = isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS

@@ -48,10 +48,10 @@ def seen_arguments(
     """
     seen: dict[str, object] = {}
     for path in sorted(_with_prefixes(values | presence)):
-        above = _member(seen, path[:-1])
-        if above is _MISSING:
+        above = _holder(seen, path)
+        if above is None:
             continue
-        holder = cast("Mapping[str, object]", _member(arguments, path[:-1]))
+        holder = _holder(arguments, path) or {}
         if not RESERVED.isdisjoint(holder):
             return WrongArgument(path[:-1], _escape_text(path[:-1]))
         value = holder.get(path[-1], _MISSING)
@@ -60,7 +60,7 @@ def seen_arguments(
         kind = kinds[path]
         if value is None or ((path in values or kind == "Record") and not _fits(value, kind)):
             return WrongArgument(path, f"argument `{dotted(path)}` must be {_SHOULD_BE[kind]}")
-        cast("dict[str, object]", above)[path[-1]] = _seen(value, kind) if path in values else _stand_in(kind)
+        above[path[-1]] = _seen(value, kind) if path in values else _stand_in(kind)
     return seen
 
 
@@ -73,13 +73,15 @@ def _escape_text(path: Path) -> str:
     return f"{where} must not hold members named {', '.join(f'`{name}`' for name in sorted(RESERVED))}"
 
 
-def _member(root: Mapping[str, object], path: Path) -> object:
-    value: object = root
-    for name in path:
-        value = cast("Mapping[str, object]", value).get(name, _MISSING)
-        if value is _MISSING:
-            return _MISSING
-    return value
+def _holder(root: Mapping[str, object], path: Path) -> dict[str, object] | None:
+    """Return the object that may hold `path`: every prefix of it is an object, or is missing (None)."""
+    holder = root
+    for name in path[:-1]:
+        below = holder.get(name)
+        if below is None:
+            return None
+        holder = cast("Mapping[str, object]", below)
+    return cast("dict[str, object]", holder)
 
 
 def _fits(value: object, kind: ArgumentKind) -> bool:

@@ -44,6 +44,7 @@ MAX_HANDLES = 2_048
 MAX_LISTS = 1_024
 
 _NOBODY = Entity(Uid("Nobody", ""))  # in place of what the world does not know; nothing is decided with it
+_ANY_TOOL = unknown("resource")
 _UNSURE = Reason("", "the gateway cannot decide on this call, so it is refused", "tell the operator")
 
 
@@ -237,8 +238,8 @@ class PolicyBundle:
         subject = principal_entity(self.world, principal)
         mask = 0
         if subject is not None:
-            context = _context(principal, route)
-            mask = visible_mask(self.rules, self._groups, subject, context, self.standing)
+            scene = Scene(subject, _ANY_TOOL, _context(principal, route), self.standing)
+            mask = visible_mask(self.rules, self._groups, scene)
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
 
 

@@ -26,12 +26,14 @@ class Reads:
     values    arguments whose value is read
     presence  arguments tested with `has`, read or not
     now       whether the time is read
+    caller    whether the principal, its chain or the route is read
     tool      attributes of the tool; `upstream` and `toolsets` also for `in`; `name` for identity
     """
 
     values: frozenset[Path] = frozenset()
     presence: frozenset[Path] = frozenset()
     now: bool = False
+    caller: bool = False
     tool: frozenset[str] = frozenset()
 
     @property
@@ -50,6 +52,7 @@ class Reading:
     equal: list[tuple[Path, Path]] = field(default_factory=list[tuple[Path, Path]])
     tool: set[str] = field(default_factory=set[str])
     now: bool = False
+    caller: bool = False
     mistakes: list[PolicyMistake] = field(default_factory=list[PolicyMistake])
 
     @property
@@ -60,7 +63,7 @@ class Reading:
     def done(self) -> Reads:
         """Return what was read."""
         values = frozenset(path for path, _ in self.values)
-        return Reads(values, frozenset(self.presence), self.now, frozenset(self.tool))
+        return Reads(values, frozenset(self.presence), self.now, self.caller, frozenset(self.tool))
 
 
 def read(policy: Policy) -> Reading:
@@ -216,6 +219,8 @@ def _visit_all(reading: Reading, exprs: Iterable[pst.Expr], expected: ArgumentKi
 def _visit_variable(reading: Reading, expr: pst.Var) -> None:
     if expr.name == "resource":
         reading.tool.add("name")
+    elif expr.name == "principal":
+        reading.caller = True
     elif expr.name == "context":
         _refuse_whole(reading, "context")
 
@@ -226,6 +231,7 @@ def _visit_attribute(reading: Reading, base: pst.Expr, attr: str) -> None:
             reading.tool.add(attr)
         case pst.Var("context"):
             reading.now = reading.now or attr == "now"
+            reading.caller = reading.caller or attr in ("route", "chain_depth")
             if attr == "args":
                 _refuse_whole(reading, "context.args")
         case _:

@@ -1,0 +1,44 @@
+# Every target makes .venv first, with uv when it is there, and again only when pyproject.toml changed.
+SHELL := /usr/bin/env bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
+
+.PHONY: help demo up test check format bench clean
+
+help: ## Say what each target does
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(READY) ## Show the gateway in front of real servers, assert every step, and end
+	$(BIN)/python demos/demo.py
+
+up: $(READY) ## Serve the demo's configuration; print endpoint, token and client lines
+	$(BIN)/python demos/demo.py --up
+
+test: $(READY) ## Run every test
+	$(BIN)/python -m pytest -n $(JOBS) -q
+
+check: $(READY) ## Lint, format, types, imports, layout and sizes
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_layout.py tests/test_sizes.py tests/test_requirements.py
+
+format: $(READY) ## Put the code in form
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(READY) ## Measure the gateway beside a direct client and nginx
+	$(BIN)/python demos/bench/run.py
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .envs .demo .bench dist build .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml .ci/environment
+	@.ci/environment $(VENV)
+	@touch $@

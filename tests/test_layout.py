@@ -1,0 +1,137 @@
+"""Layout: the folders, the names and the words that the project keeps."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.sources import MADE, PACKAGES, ROOT, files, shown
+
+TOP_LEVEL = frozenset(
+    {
+        ".ci",
+        ".gitignore",
+        "CHANGELOG.md",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "SECURITY.md",
+        "a2a",
+        "agent_gateway",
+        "context_mesh",
+        "demos",
+        "mcp_registry",
+        "policies",
+        "pyproject.toml",
+        "tests",
+    }
+)
+
+VAGUE_NAMES = frozenset({"util", "utils", "helper", "helpers", "common", "manager", "misc"})
+
+# Files where `except Exception` is right: the listener's edge, the supervisor, the record writer.
+WALLS: frozenset[str] = frozenset()
+
+# Spelled in parts so that this file does not hold what it looks for.
+MACHINES = ("ro" + "ot", "wo" + "rk", "home/[a-z]+", "Users/[a-z]+", "tmp/v" + "3")
+UNFINISHED = ("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")
+BANNED = {
+    "a package registry": re.compile("py" + r"pi\.org|python" + r"hosted\.org|registry" + r"\.npmjs"),
+    "a path of one machine": re.compile(r"(?<![\w.~$}/-])/(?:" + "|".join(MACHINES) + r")(?=/|\b)"),
+    "unfinished work": re.compile(r"\b(?:" + "|".join(UNFINISHED) + r")\b"),
+}
+
+TEXTS = (".cedar", ".cedarschema", ".json", ".md", ".py", ".sh", ".toml", ".yaml", ".yml")
+
+
+@pytest.mark.requirement("house.layout")
+def test_the_top_level_holds_only_what_the_design_names() -> None:
+    found = {path.name for path in ROOT.iterdir()} - MADE
+    assert sorted(name for name in found - TOP_LEVEL if not name.startswith(".coverage")) == []
+
+
+@pytest.mark.requirement("house.layout")
+def test_imports_point_down() -> None:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-cache"]
+    paths = [str(ROOT / folder) for folder in (".", "policies", "a2a")]
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, env={"PYTHONPATH": ":".join(paths)}
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.requirement("house.a2a-sdk-coexists")
+def test_our_a2a_folder_does_not_hide_the_sdk() -> None:
+    assert not (ROOT / "a2a" / "__init__.py").exists()
+    assert not (ROOT / "policies" / "__init__.py").exists()
+    sdk = importlib.util.find_spec("a2a")
+    assert sdk is not None
+    assert sdk.origin is not None, "`import a2a` finds a folder without an `__init__.py`: ours"
+    assert not Path(sdk.origin).is_relative_to(ROOT / "a2a")
+
+
+def test_tests_are_under_tests() -> None:
+    strays = [
+        shown(path)
+        for path in files(suffix=".py")
+        if re.fullmatch(r"test_.*|.*_test|conftest", path.stem) and "tests" not in path.relative_to(ROOT).parts[:1]
+    ]
+    assert strays == []
+
+
+def test_a_module_is_named_after_what_it_does() -> None:
+    vague = [shown(path) for path in files(*PACKAGES, "tests", "demos", suffix=".py") if path.stem in VAGUE_NAMES]
+    assert vague == []
+
+
+@pytest.mark.parametrize("what", sorted(BANNED))
+def test_no_file_names(what: str) -> None:
+    found = [
+        f"{shown(path)}: {match[0]}"
+        for path in files()
+        if path.suffix in TEXTS or path.parent.name == ".ci" or path.name == "Makefile"
+        for match in [BANNED[what].search(path.read_text(encoding="utf-8"))]
+        if match
+    ]
+    assert found == []
+
+
+def test_every_error_is_caught_by_name_except_at_the_walls() -> None:
+    broad = [
+        f"{shown(path)}:{node.lineno}"
+        for path in files(*PACKAGES, suffix=".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler) and is_broad(node) and shown(path) not in WALLS
+    ]
+    assert broad == []
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Say whether a handler takes any error and does not raise it again."""
+    names = (
+        {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else {"Exception"}
+    )
+    raises_again = any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
+    return not names.isdisjoint({"Exception", "BaseException"}) and not raises_again
+
+
+def test_no_test_sleeps_or_replaces_attributes() -> None:
+    forbidden = {
+        ("time", "sleep"),
+        ("asyncio", "sleep"),
+        ("anyio", "sleep"),
+        ("monkeypatch", "setattr"),
+        ("unittest", "mock"),
+    }
+    found = [
+        f"{shown(path)}:{node.lineno}: {node.value.id}.{node.attr}"
+        for path in files("tests", suffix=".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in forbidden
+    ]
+    assert found == []
