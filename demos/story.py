@@ -4,7 +4,9 @@ import sys
 import time
 from collections.abc import Iterable
 
-_BOLD, _DIM, _GREEN, _RED, _OFF = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
+_BOLD, _DIM, _GREEN, _RED, _OFF = (
+    ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if sys.stdout.isatty() else ("",) * 5
+)
 
 
 class Surprise(Exception):

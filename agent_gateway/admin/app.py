@@ -16,11 +16,11 @@ class AdminApp:
         self._app = FastAPI(title="Agent Gateway admin API", version=VERSION)
 
         @self._app.get("/healthz")
-        async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        async def healthz() -> dict[str, str]:
             return {"status": "ok"}
 
         @self._app.get("/metrics")
-        async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
+        async def metrics() -> Response:
             return Response(gateway.services.metrics.render(), media_type=CONTENT_TYPE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,7 +27,9 @@ from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import ProtocolError
 
 
-async def serve_mcp(gateway: Gateway, snapshot: Snapshot, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_mcp(
+    gateway: Gateway, snapshot: Snapshot, route: Route, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Answer one HTTP request at an MCP endpoint."""
     principal: Principal | None = None
     try:
@@ -74,16 +76,18 @@ async def _answer(
     status, code, data = form.http_status, form.jsonrpc_code, errors.public_data(refusal, "")
     if isinstance(refusal, ProtocolError):
         status, code = refusal.http_status, refusal.rpc_code
-    gateway.record_refusal(
-        refusal.code, status, records.Origin(route.name, _peer(scope)), principal
-    )
+    gateway.record_refusal(refusal.code, status, records.Origin(route.name, _peer(scope)), principal)
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(refusal, Unauthenticated):
         scopes = gateway.snapshot.identity.endpoints.scopes
-        headers.append((b"www-authenticate", challenge.unauthorized(refusal, route.metadata_url, scopes).encode("latin-1")))
+        headers.append(
+            (b"www-authenticate", challenge.unauthorized(refusal, route.metadata_url, scopes).encode("latin-1"))
+        )
     if refusal.code == "insufficient_scope":
         scopes = gateway.snapshot.identity.endpoints.scopes
-        headers.append((b"www-authenticate", challenge.insufficient_scope(route.metadata_url, scopes).encode("latin-1")))
+        headers.append(
+            (b"www-authenticate", challenge.insufficient_scope(route.metadata_url, scopes).encode("latin-1"))
+        )
     if refusal.code == "method_not_allowed":
         headers.append((b"allow", b"GET, POST, DELETE"))
     headers.extend(retry_header(refusal))

@@ -15,6 +15,8 @@ def render(id_raw: bytes | None, refusal: Refusal, era: Era, call_id: str = "") 
     call_id  names the call in the audit log, when it got so far
     """
     data: object
+    if refusal.code == "not_found":
+        call_id = ""  # a hidden tool made a call, an unknown one did not: the answers must not differ
     if isinstance(refusal, ProtocolError):
         code, status, data = refusal.rpc_code, refusal.http_status, refusal.data
         if data is None and refusal.hint:

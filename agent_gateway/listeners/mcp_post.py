@@ -12,9 +12,10 @@ from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import call_tool, list_tools
 from agent_gateway.listeners.reply import send_bytes
 from gateway_policies.refusal import Refusal
-from mcp_registry.protocol import discover, envelope, inbound as rules, progress
+from mcp_registry.protocol import discover, envelope, progress
+from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request
-from mcp_registry.protocol.errors import ProtocolError, http_status
+from mcp_registry.protocol.errors import ProtocolError
 from mcp_registry.protocol.versions import Era
 
 
@@ -84,5 +85,7 @@ def _take_notification(inbound: Inbound, message: Notification, session: mcp_ses
 async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era: Era) -> None:
     """Answer a message that was refused before it described a call, and leave one record of it."""
     status, body, headers = render(id_raw, refusal, era)
-    inbound.gateway.record_refusal(refusal.code, status, records.Origin(inbound.route.name, inbound.peer), inbound.principal)
+    inbound.gateway.record_refusal(
+        refusal.code, status, records.Origin(inbound.route.name, inbound.peer), inbound.principal
+    )
     await send_bytes(inbound.send, status, body, headers)

@@ -1,6 +1,7 @@
 """One MCP request whose era is known: what the governed methods work on."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from agent_gateway.listeners.inbound import Inbound
 from mcp_registry.protocol.envelope import Request
@@ -30,10 +31,10 @@ class McpRequest:
 
     def trace_context(self) -> dict[str, str]:
         """Return the caller's trace context: of `_meta` where that has it, else of the HTTP headers."""
-        meta = self.message.parsed.get("_meta")
+        meta = cast("dict[str, object]", self.message.parsed.get("_meta", {}))
         found: dict[str, str] = {}
         for key in TRACE_META_KEYS:
-            value = meta.get(key) if isinstance(meta, dict) else None
+            value = meta.get(key)
             text = value if isinstance(value, str) else self.inbound.header(key.encode())
             if text:
                 found[key] = text

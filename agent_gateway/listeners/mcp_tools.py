@@ -22,7 +22,8 @@ from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Forbidden, Refusal
 from mcp_registry.catalog import Entry
-from mcp_registry.protocol import envelope, inbound as rules, progress, results
+from mcp_registry.protocol import envelope, progress, results
+from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translate_error
 
 CALL_SCOPE = "tools:call"
@@ -39,7 +40,9 @@ async def call_tool(request: McpRequest) -> None:
     entry, arguments = _described(request)
     exchange = gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
     exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
-    call = Call(exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name)
+    call = Call(
+        exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
+    )
     reply = gateway.reply(inbound.send, inbound.headers)
     sink = _CallSink(request, reply)
     sent = _Sent(request, entry, exchange, sink)
@@ -215,9 +218,9 @@ def _offset(request: McpRequest) -> int:
         raise ProtocolError(INVALID_PARAMS, "`cursor` must be a string")
     gateway, inbound = request.inbound.gateway, request.inbound
     try:
-        opened = gateway.sealer.open(
-            _cursor_purpose(request), inbound.principal, cursor, gateway.services.clock()
-        )
+        opened = gateway.sealer.open(_cursor_purpose(request), inbound.principal, cursor, gateway.services.clock())
     except Refusal:
-        raise ProtocolError(INVALID_PARAMS, "this cursor is not one of ours", hint="list again from the start") from None
+        raise ProtocolError(
+            INVALID_PARAMS, "this cursor is not one of ours", hint="list again from the start"
+        ) from None
     return int(opened)

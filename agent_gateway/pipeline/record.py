@@ -57,7 +57,9 @@ def _append(
 ) -> int:
     assert exchange.call is not None
     arguments = services.seal.of(exchange.principal.tenant, exchange.arguments)
-    record = records.decision(exchange.call, decision, charges, arguments, snapshot.id, exchange.trace.onward()["traceparent"])
+    record = records.decision(
+        exchange.call, decision, charges, arguments, snapshot.id, exchange.trace.onward()["traceparent"]
+    )
     index = services.recorder.append(record)
     exchange.decision_index = index
     return index

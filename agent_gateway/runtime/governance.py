@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
-from gateway_policies.world import AgentEntry, UpstreamEntry, World, argument_kinds
+from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World, argument_kinds
 from mcp_registry.catalog import Catalog
 from mcp_registry.protocol import strict_json
 
@@ -26,7 +27,9 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
         agents={
-            name: AgentEntry(name, agent.tenant, tuple(sorted(f"{agent.tenant}/{team}" for team in agent.teams)), agent.trust)
+            name: AgentEntry(
+                name, agent.tenant, tuple(sorted(f"{agent.tenant}/{team}" for team in agent.teams)), agent.trust
+            )
             for name, agent in config.agents.items()
         },
         upstreams={name: UpstreamEntry(name, frozenset(one.tags)) for name, one in config.upstreams.items()},
@@ -37,9 +40,9 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
     )
 
 
-def _kinds(schema: bytes) -> Mapping[str, object] | None:
+def _kinds(schema: bytes) -> Mapping[str, ArgumentKind] | None:
     parsed = strict_json.parse(schema, max_depth=128)
-    return argument_kinds(parsed) if isinstance(parsed, dict) else None
+    return argument_kinds(cast("dict[str, object]", parsed)) if isinstance(parsed, dict) else None
 
 
 def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:

@@ -27,7 +27,16 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal
 from gateway_policies.sources import PolicyErrors, PolicySource
 from gateway_policies.world import World
-from mcp_registry.catalog import Catalog, ToolRule, Toolset, UpstreamCatalog, UpstreamTools, View, assemble, read_upstream
+from mcp_registry.catalog import (
+    Catalog,
+    ToolRule,
+    Toolset,
+    UpstreamCatalog,
+    UpstreamTools,
+    View,
+    assemble,
+    read_upstream,
+)
 from mcp_registry.protocol import strict_json
 
 
@@ -72,7 +81,7 @@ class Provisioner:
         catalog = assemble([seen[name].part for name in kept], toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         world = governance.world_of(config, catalog, set(kept) - set(missing))
-        sources = governance.sources_of(loaded, starter_policies())
+        sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, kept)
         endpoints = _endpoints(loaded, views)
@@ -98,7 +107,7 @@ class Provisioner:
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
-            findings=(*(str(one) for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
+            findings=(*(f"{one.file}:{one.line}: {one.key}: {one.message}" for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
         )
 
     def _compiled(self, catalog: Catalog) -> dict[str, Validator]:

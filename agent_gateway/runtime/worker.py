@@ -87,7 +87,9 @@ async def working(path: Path, clock: Callable[[], float] = time.time) -> AsyncGe
                 await asyncio.to_thread(spans.close)
 
 
-async def serve(path: Path, data_socket: socket.socket, admin_socket: socket.socket, started: Callable[[Worker], None]) -> None:
+async def serve(
+    path: Path, data_socket: socket.socket, admin_socket: socket.socket, started: Callable[[Worker], None]
+) -> None:
     """Serve both listeners until SIGTERM or SIGINT; SIGHUP reloads.
 
     started  called once everything answers
@@ -146,6 +148,8 @@ def _offering(spans: Spans) -> Callable[[Exchange], None]:
         end_ns = start_ns + time.monotonic_ns() - exchange.started_ns
         is_error = exchange.status != "ok"
         name = f"tools/call {call.capability.name}"
-        spans.offer(exchange.trace, EndedCall(name, start_ns, end_ns, is_error, exchange.code or exchange.status, attributes))
+        spans.offer(
+            exchange.trace, EndedCall(name, start_ns, end_ns, is_error, exchange.code or exchange.status, attributes)
+        )
 
     return offer

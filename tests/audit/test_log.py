@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from support.audit_log import EAGER, LAZY, Disk, Gate, decision, open_log, outcome, write_calls
 
 from agent_gateway.audit import reader
 from agent_gateway.audit.logfile import connect_writer
 from gateway_policies.refusal import Unavailable
+from support.audit_log import EAGER, LAZY, Disk, Gate, decision, open_log, outcome, write_calls
 
 
 def records_in(directory: Path) -> list[str]:

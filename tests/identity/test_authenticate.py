@@ -5,8 +5,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.identity_parts import ISSUER, LONG_SECRET, Parts, ask, basic
-from support.tokens import StaticKeys, Ticking, ec, signed
 
 from agent_gateway.identity.agents import Agent, Agents, ConfigurationConflict, OidcBinding
 from agent_gateway.identity.api_keys import ApiKey, new_api_key
@@ -14,6 +12,8 @@ from agent_gateway.identity.authenticate import Authenticator, credential_of
 from agent_gateway.identity.validator import Issuer, Validator
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unauthenticated
+from support.identity_parts import ISSUER, LONG_SECRET, Parts, ask, basic
+from support.tokens import StaticKeys, Ticking, ec, signed
 
 RESOURCE = f"{ISSUER}/mcp"
 IDP = "https://idp.example"

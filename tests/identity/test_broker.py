@@ -6,7 +6,6 @@ from urllib.parse import parse_qs
 
 import anyio
 import pytest
-from support.tokens import Ticking
 
 from agent_gateway.identity.broker import (
     Broker,
@@ -18,6 +17,7 @@ from agent_gateway.identity.broker import (
 )
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
+from support.tokens import Ticking
 
 ANA = Principal(kind="agent", id="ana", tenant="acme")
 ORIGIN = "https://wiki.example"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import anyio
 import pytest
 from joserfc.jwk import Key, OctKey, OKPKey
-from support.tokens import Ticking, ec, rsa, weak_rsa
 
 from agent_gateway.identity.compact import Malformed
 from agent_gateway.identity.jwks import MAX_KEYS, Document, JwksCache, discovery_urls, keys_of
 from gateway_policies.refusal import UpstreamUnreachable
+from support.tokens import Ticking, ec, rsa, weak_rsa
 
 ISS = "https://idp.example/tenant"
 KEYS_URL = "https://idp.example/keys"

@@ -23,12 +23,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from support.identity_parts import ENDPOINTS, ISSUER, LONG_SECRET, Parts, basic
 
 from agent_gateway.identity.challenge import unauthorized
 from agent_gateway.identity.oauth_app import MAX_FORM_BYTES, OAuthRoutes
 from agent_gateway.identity.token_service import TokenService
 from gateway_policies.refusal import Unauthenticated
+from support.identity_parts import ENDPOINTS, ISSUER, LONG_SECRET, Parts, basic
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

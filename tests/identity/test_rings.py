@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.tokens import Ticking
 
 from agent_gateway.identity.keys import MAX_TOKEN_LIFE_S, SigningKeys
 from agent_gateway.identity.ring import Ring, RingBroken
+from support.tokens import Ticking
 
 
 def test_the_first_start_makes_a_key_that_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tokens import Ticking
 
 from agent_gateway.identity.sealing import MAX_PAYLOAD_BYTES, Sealer
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import NotFound
+from support.tokens import Ticking
 
 ANA = Principal(kind="agent", id="ana", tenant="acme", issuer="https://gw.example", client_id="ana")
 CLOCK = Ticking()

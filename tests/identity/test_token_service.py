@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
-from support.identity_parts import ISSUER, LONG_SECRET, SHORT_SECRET, Parts, ask, basic, claims_of
-from support.tokens import ec
 
 from agent_gateway.identity.assertions import ASSERTION_TYPE
 from agent_gateway.identity.replay import FileReplay
 from agent_gateway.identity.throttle import MAX_FAILURES, WINDOW_S
 from agent_gateway.identity.token_service import TokenAnswer, TokenGuards, TokenRequest, TokenService, TokenSettings
+from support.identity_parts import ISSUER, LONG_SECRET, SHORT_SECRET, Parts, ask, basic, claims_of
+from support.tokens import ec
 
 PLANNER = basic("planner", LONG_SECRET)
 

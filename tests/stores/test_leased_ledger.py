@@ -1,19 +1,10 @@
 """What one worker's ledger promises the pipeline."""
 
-import asyncio
 from pathlib import Path
 
 import anyio
-import pytest
 
-from agent_gateway.ports import Hold, Ledger
-from agent_gateway.stores.leased_ledger import LeasedLedger, LedgerLimits
-from agent_gateway.stores.take_hold import take_hold
-from gateway_policies.refusal import OverBudget, Unavailable
-from support.fake_recorder import FakeRecorder
-from support.ledgers import DAY, NOON, FailingDisk, FakeClock, Worker, charge, figures, sqlite_store, worker
-
-from agent_gateway.stores.sqlite_ledger import SqliteLedger
+from support.ledgers import DAY, charge, figures, sqlite_store, worker
 
 BUCKET = f"daily/acme/planner {DAY}"
 

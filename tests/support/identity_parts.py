@@ -8,7 +8,6 @@ from urllib.parse import quote_plus
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from support.tokens import Ticking, ec
 
 from agent_gateway.identity.agents import Agent, Agents, PrivateKeyJwt
 from agent_gateway.identity.authenticate import Authenticator
@@ -26,6 +25,7 @@ from agent_gateway.identity.token_service import (
     TokenSettings,
 )
 from agent_gateway.identity.validator import Validator, own_issuer
+from support.tokens import Ticking, ec
 
 ISSUER = "https://gw.example"
 LONG_SECRET = "kq3Xv9-Zt7Rb2Lm5Wc8Jd1Fh6Gp4Ns0Ya_Ue3Oi9Tz2"

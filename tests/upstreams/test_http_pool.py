@@ -8,13 +8,13 @@ from socket import AF_INET, AddressFamily
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.ports import HttpRequest
 from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings, target_of
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 LOCAL = EgressRules(allow_private=True)
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 from joserfc.jwk import OKPKey
-from support.tokens import StaticKeys, Ticking, ec, rsa, segment, signed
 
 from agent_gateway.identity.validator import ClaimMap, Issuer, KeysNeeded, Validator, own_issuer
 from gateway_policies.refusal import Unauthenticated
+from support.tokens import StaticKeys, Ticking, ec, rsa, segment, signed
 
 RESOURCE = "https://gw.example/mcp"
 ISS = "https://idp.example"
