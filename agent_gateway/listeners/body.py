@@ -46,5 +46,11 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], max_bytes:
     return b"".join(parts)
 
 
+async def client_left(receive: Receive) -> None:
+    """Return once the client has closed its side."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def _too_large(max_bytes: int) -> BadRequest:
     return BadRequest(f"the body is larger than {max_bytes} bytes", code="too_large")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent_gateway.listeners.body import client_left
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.reply import Reply, send_bytes
 from gateway_policies.refusal import BadRequest, NotFound, TooMuch
@@ -94,7 +95,7 @@ async def _stream(inbound: Inbound) -> None:
     now = asyncio.get_running_loop().time
     reply = Reply(inbound.send, can_stream=True, now=now(), write_timeout_s=gateway.write_timeout_s)
     await reply.keep_alive(now())
-    gone = asyncio.ensure_future(inbound.receive())
+    gone = asyncio.ensure_future(client_left(inbound.receive))
     listed = gateway.visible_names(inbound.principal, inbound.route.path)
     try:
         while not gone.done():

@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners.body import client_left
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import Reply, send_bytes
@@ -48,7 +49,7 @@ async def call_tool(request: McpRequest) -> None:
     sent = _Sent(request, entry, exchange, sink)
     status, headers = 200, ()
     with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
-        watch = asyncio.ensure_future(_client_left(request)) if request.era == "modern" else None
+        watch = asyncio.ensure_future(client_left(inbound.receive)) if request.era == "modern" else None
         if watch is not None:
             watch.add_done_callback(in_charge.cancel_unless_done)
         try:
@@ -157,12 +158,6 @@ class _CallSink:
             await self._reply.event(progress.progress(params, self.token))
         elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
             await self._reply.event(envelope.notification(method, envelope.read_object(params)))
-
-
-async def _client_left(request: McpRequest) -> None:
-    """Return once the client closed its side: in the modern era, that is the cancel."""
-    while (await request.inbound.receive())["type"] != "http.disconnect":
-        pass
 
 
 class _Outcome(msgspec.Struct):
