@@ -47,6 +47,7 @@ class Client(asyncio.Protocol):
         self._closed = closed
         self._parser = httptools.HttpResponseParser(self)
         self._sent_at = 0.0
+        self._is_waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -56,11 +57,11 @@ class Client(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._run.failures += 1
             self._transport.abort()
 
     def on_message_complete(self) -> None:
         now = time.perf_counter()
+        self._is_waiting = False
         self._run.latencies_s.append(now - self._sent_at)
         if not 200 <= self._parser.get_status_code() < 300:
             self._run.failures += 1
@@ -71,13 +72,14 @@ class Client(asyncio.Protocol):
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
+        if self._is_waiting:
             self._run.failures += 1
         if not self._closed.done():
             self._closed.set_result(None)
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
+        self._is_waiting = True
         self._transport.write(self._run.request)
 
 
