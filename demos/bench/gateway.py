@@ -64,7 +64,7 @@ def start(kind: Kind, ground: recipes.Ground) -> recipes.System:
     config = configuration(kind, port=port, admin_port=admin_port, upstream_url=ground.stub.url)
     (home / "gateway.yaml").write_text(json.dumps(config, indent=2), encoding="utf-8")  # JSON is YAML
     secret = secrets.token_urlsafe(32)
-    argv = [sys.executable, "-m", "agent_gateway", "up", "--config", str(home / "gateway.yaml")]
+    argv = [sys.executable, "-m", "agent_gateway.cli.main", "--config", str(home / "gateway.yaml"), "up"]
     server = ground.start(kind.name, argv, environment(secret))
     serving.wait_until(server, lambda: serving.listens(port), within_s=START_S)
     url = f"http://127.0.0.1:{port}/mcp"
