@@ -118,8 +118,9 @@ async def test_authlib_gets_a_token_with_a_secret(parts: Parts, method: str) -> 
 async def test_authlib_gets_a_token_with_a_signature(parts: Parts) -> None:
     parts.clock.now = _real_now()
     transport = httpx2.ASGITransport(app(parts, parts.service()))
-    key = parts.client_key.as_dict(private=True)
-    made: Any = AsyncOAuth2Client("signer", key, token_endpoint_auth_method="private_key_jwt", transport=transport)
+    made: Any = AsyncOAuth2Client(
+        "signer", parts.client_key, token_endpoint_auth_method="private_key_jwt", transport=transport
+    )
     url = f"{ISSUER}/oauth/token"
     claims = {"exp": int(parts.clock.now) + 120}  # its default is an hour, and five minutes are the most here
     made.register_client_auth_method(PrivateKeyJWT(url, claims, {"kid": "client-key"}, alg="ES256"))
