@@ -168,11 +168,7 @@ def _api_key(value: bytes) -> str:
 
 
 def _visible(token: bytes) -> str:
-    if (
-        not 0 < len(token) <= MAX_TOKEN_BYTES
-        or not token.isascii()
-        or any(byte <= 0x20 or byte == 0x7F for byte in token)
-    ):
+    if not 0 < len(token) <= MAX_TOKEN_BYTES or token.translate(None, _VISIBLE):
         raise Unauthenticated("the credential is empty, too long or holds bytes that none has", code="invalid_token")
     return token.decode()
 
