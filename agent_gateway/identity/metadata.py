@@ -24,12 +24,14 @@ class Endpoints:
     paths       `/mcp`, `/mcp/{toolset}`, ... ; the first is the default
     scopes      what a token may carry, minimal
     issuers     who may issue tokens for them: our own token service, external issuers
+    others      URLs of further resources that our token service issues tokens for (the admin API)
     """
 
     public_url: str
     paths: tuple[str, ...]
     scopes: tuple[str, ...] = ()
     issuers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def default(self) -> str:
@@ -41,9 +43,10 @@ class Endpoints:
         return f"{self.public_url}{path}"
 
     def has(self, resource: str) -> bool:
-        """Tell whether `resource` is exactly one of the endpoints."""
+        """Tell whether `resource` is exactly one of the endpoints or of the others."""
         prefix = self.public_url
-        return resource.startswith(prefix) and resource[len(prefix) :] in self.paths
+        is_endpoint = resource.startswith(prefix) and resource[len(prefix) :] in self.paths
+        return is_endpoint or resource in self.others
 
     def metadata_url(self, path: str) -> str:
         """Return where the RFC 9728 document of the endpoint at `path` is: the well-known part comes first."""

@@ -6,6 +6,7 @@ let it be used again.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -71,8 +72,8 @@ class FileReplay:
                 is_new = self._insert(client, assertion_id, expires_at)
                 self._db.execute("COMMIT")
             except sqlite3.Error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    self._db.rollback()
                 return False
         return is_new
 

@@ -24,6 +24,7 @@ from agent_gateway.identity.throttle import Throttle
 from agent_gateway.ports import Clock
 
 DEFAULT_TOKEN_LIFE_S = 900
+MAX_CLIENT_ID_CHARS = 255
 GRANTS = frozenset({"client_credentials"})
 # compared with when a client is unknown, so that it takes as long as a wrong secret
 _NOBODY = SecretHash(digest=bytes(32))
@@ -175,6 +176,8 @@ class TokenService:
         raise _Refused("invalid_client", "the client does not authenticate")
 
     def _by_secret(self, client_id: str, *secrets_given: str) -> Agent:
+        if len(client_id) > MAX_CLIENT_ID_CHARS:
+            raise _Refused("invalid_client", "the client or its credential is not known here")
         wait_s = self._guards.throttle.wait_s(client_id)
         agent = self._agents.get(client_id)
         kept = agent.secrets() if agent else ()

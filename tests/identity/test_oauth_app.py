@@ -1,6 +1,7 @@
 """The routes, with the clients that others wrote: authlib, and the MCP SDK from its first 401 on."""
 
 import json
+import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,8 +26,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent_gateway.identity.challenge import unauthorized
-from agent_gateway.identity.oauth_app import MAX_FORM_BYTES, OAuthRoutes
-from agent_gateway.identity.token_service import TokenService
+from agent_gateway.identity.oauth_app import MAX_FORM_BYTES, MAX_TOKEN_WAITERS, OAuthRoutes
+from agent_gateway.identity.token_service import TokenAnswer, TokenRequest, TokenService, TokenSettings
 from gateway_policies.refusal import Unauthenticated
 from support.identity_parts import ENDPOINTS, ISSUER, LONG_SECRET, Parts, basic
 
@@ -118,8 +119,9 @@ async def test_authlib_gets_a_token_with_a_secret(parts: Parts, method: str) -> 
 async def test_authlib_gets_a_token_with_a_signature(parts: Parts) -> None:
     parts.clock.now = _real_now()
     transport = httpx2.ASGITransport(app(parts, parts.service()))
-    key = parts.client_key.as_dict(private=True)
-    made: Any = AsyncOAuth2Client("signer", key, token_endpoint_auth_method="private_key_jwt", transport=transport)
+    made: Any = AsyncOAuth2Client(
+        "signer", parts.client_key, token_endpoint_auth_method="private_key_jwt", transport=transport
+    )
     url = f"{ISSUER}/oauth/token"
     claims = {"exp": int(parts.clock.now) + 120}  # its default is an hour, and five minutes are the most here
     made.register_client_auth_method(PrivateKeyJWT(url, claims, {"kid": "client-key"}, alg="ES256"))
@@ -202,6 +204,31 @@ async def test_a_wrong_secret_is_a_401_with_its_challenge(parts: Parts) -> None:
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")
     assert cast("dict[str, str]", json.loads(answer.content))["error_description"]
+
+
+async def test_too_many_token_requests_at_once_are_turned_away(parts: Parts) -> None:
+    go = threading.Event()
+
+    class Held(TokenService):
+        def token(self, request: TokenRequest) -> TokenAnswer:
+            go.wait(10)
+            return super().token(request)
+
+    settings, agents = TokenSettings(ISSUER), parts.agents()
+    held = Held(settings, agents, ENDPOINTS, keys=parts.keys, guards=parts.guards, clock=parts.clock)
+    headers = {**FORM, "authorization": basic("planner", LONG_SECRET)}
+    statuses: list[int] = []
+    async with client(parts, held) as http, anyio.create_task_group() as group:
+
+        async def one() -> None:
+            answer = await http.post("/oauth/token", headers=headers, content=b"grant_type=client_credentials")
+            statuses.append(answer.status_code)
+            go.set()  # the first to end is the one too many; it lets the others go on
+
+        for _ in range(MAX_TOKEN_WAITERS + 1):
+            group.start_soon(one)
+    assert sorted(statuses) == [200] * MAX_TOKEN_WAITERS + [503]
+    assert statuses[0] == 503
 
 
 def _real_now() -> float:

@@ -90,6 +90,7 @@ def test_a_secret_may_come_in_the_form_and_in_either_encoding_of_basic(service: 
         basic("planner", ""),
         basic("nobody", LONG_SECRET),
         basic("", ""),
+        basic("x" * 256, LONG_SECRET),
         basic("retired", LONG_SECRET),
         basic("signer", LONG_SECRET),
         "Basic !!!",

@@ -30,6 +30,7 @@ from support.tokens import Ticking, ec
 ISSUER = "https://gw.example"
 LONG_SECRET = "kq3Xv9-Zt7Rb2Lm5Wc8Jd1Fh6Gp4Ns0Ya_Ue3Oi9Tz2"
 SHORT_SECRET = "correct+horse%7battery"
+LONG_HASH, SHORT_HASH = hash_secret(LONG_SECRET), hash_secret(SHORT_SECRET)
 ENDPOINTS = Endpoints(ISSUER, ("/mcp", "/mcp/reading"), scopes=("mcp:list", "mcp:call"), issuers=(ISSUER,))
 
 
@@ -50,10 +51,10 @@ class Parts:
         public = public_key(self.client_key.as_dict(private=False))
         assert public is not None
         found = {
-            "planner": Agent("planner", "acme", ("acme/research",), 3, credentials=(hash_secret(LONG_SECRET),)),
-            "slow": Agent("slow", "acme", credentials=(hash_secret(SHORT_SECRET),), scopes=frozenset({"mcp:list"})),
+            "planner": Agent("planner", "acme", ("acme/research",), 3, credentials=(LONG_HASH,)),
+            "slow": Agent("slow", "acme", credentials=(SHORT_HASH,), scopes=frozenset({"mcp:list"})),
             "signer": Agent("signer", "beta", generation=4, credentials=(PrivateKeyJwt((public,)),)),
-            "retired": Agent("retired", "acme", credentials=(hash_secret(LONG_SECRET),), is_active=False),
+            "retired": Agent("retired", "acme", credentials=(LONG_HASH,), is_active=False),
             **changes,
         }
         return Agents(found.values())

@@ -1,5 +1,7 @@
 """The documents of RFC 9728 and RFC 8414."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent_gateway.identity.metadata import Endpoints, authorization_server, well_known
@@ -51,6 +53,13 @@ def test_a_gateway_below_a_path_keeps_it_behind_the_well_known_part() -> None:
 )
 def test_only_the_exact_url_is_a_resource(resource: str, expected: bool) -> None:
     assert HERE.has(resource) is expected
+
+
+def test_a_further_resource_has_tokens_and_no_document_here() -> None:
+    with_admin = replace(HERE, others=("https://admin.example",))
+    assert with_admin.has("https://admin.example")
+    assert not with_admin.has("https://admin.example/")
+    assert with_admin.document("https://admin.example") is None
 
 
 def test_a_well_known_part_goes_between_authority_and_path() -> None:
