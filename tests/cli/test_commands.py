@@ -28,7 +28,7 @@ def test_a_bad_configuration_is_told_by_file_line_and_key_with_exit_code_1(
     assert run.code == 1
     assert run.out == (
         f"error: {path}:13:1: wrkers: unknown key `wrkers` (did you mean `workers`?)\n"
-        f"error: {path}:14:10: workers: this must be a whole number (no quotes, no units, no underscores)\n"
+        f"error: {path}:14:10: workers: this must be a whole number (no quotes, no fraction, no units)\n"
         "the configuration does not load: 2 errors, 0 warnings\n"
     )
 
