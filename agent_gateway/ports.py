@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from gateway_policies.budgets import Charge as Charge
 from gateway_policies.principal import Principal
 
 Clock = Callable[[], float]  # unix seconds
@@ -39,16 +40,6 @@ class Recorder(Protocol):
 
 
 # --- budgets -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What one call may take from one bucket of one budget."""
-
-    bucket: str  # `{budget}/{subject}`: one subject's share of a budget
-    window: str  # `2026-11-23`, `2026-11` or `total`
-    amount: int  # calls, or micros of money
-    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +198,10 @@ class HttpResponse(Protocol):
 
     def close(self) -> None:
         """Drop the connection unless the body was read to its end."""
+        ...
+
+    def linger(self) -> None:
+        """Read no more: what is left goes by unread, and the connection is kept if that ends soon."""
         ...
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.sources import MADE, PACKAGES, ROOT, files, shown
 
 TOP_LEVEL = frozenset(

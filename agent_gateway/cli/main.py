@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agent_gateway.cli import check, connect, init, key, schema
+from agent_gateway.cli import check, connect, init, key, schema, up
 from agent_gateway.cli.session import DEFAULT_CONFIG, Failure, Session, stderr
 from agent_gateway.config.problems import ConfigErrors
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("connect")(connect.connect)
+app.command("up")(up.up)
 app.command("schema")(schema.schema)
 app.add_typer(key.app, name="key")
 

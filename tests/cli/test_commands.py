@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
+from agent_gateway.config.load import load
 from support.command_line import Run
 from support.config_files import MINIMAL, write_config
 from support.sources import ROOT
-
-from agent_gateway.config.load import load
 
 
 def test_a_good_configuration_is_checked_with_exit_code_0(capsys: pytest.CaptureFixture[str], at_home: Path) -> None:

@@ -6,11 +6,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from support.command_line import Run
-from support.config_files import MINIMAL, write_config
 
 from agent_gateway.cli.client_entries import CLIENTS, Server
 from agent_gateway.cli.files import MAX_BACKUPS
+from support.command_line import Run
+from support.config_files import MINIMAL, write_config
 
 URL = "http://127.0.0.1:8080/mcp"
 SERVER = Server("agent-gateway", URL, "AGENT_GATEWAY_TOKEN")

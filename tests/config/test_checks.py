@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.config_files import MINIMAL, errors_of, findings_of, load_text
 
 from agent_gateway.config.reach import can_match
+from support.config_files import MINIMAL, errors_of, findings_of, load_text
 
 ISSUER = 'issuers: {corp: {issuer: "https://idp.example", tenant: acme}}\n'
 KEY = "{kind: api_key, id: abcdefghijk1, sha256: " + "0" * 64 + "}"

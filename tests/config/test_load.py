@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validate
-from support.config_files import ENVIRON, MINIMAL, errors_of, findings_of, load_text, write_config
 
 from agent_gateway.cli.schema import schema_text
 from agent_gateway.config.load import dump, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.config.schema import schema
 from agent_gateway.config.secret import Secret, SecretUnavailable
+from support.config_files import ENVIRON, MINIMAL, errors_of, findings_of, load_text, write_config
 
 BAD = """\
 version: 1

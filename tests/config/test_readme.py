@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-from support.config_files import load_text
-
 from agent_gateway.config.load import dump
 from agent_gateway.config.root import Config
+from support.config_files import load_text
 
 README = Path(__file__).parents[2] / "agent_gateway" / "config" / "README.md"
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.config_files import MINIMAL, errors_of, findings_of, load_text
 
 from agent_gateway.config.faults import known_keys
 from agent_gateway.config.problems import did_you_mean, dotted
 from agent_gateway.config.schema import schema
+from support.config_files import MINIMAL, errors_of, findings_of, load_text
 
 
 @pytest.mark.parametrize(

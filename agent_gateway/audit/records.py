@@ -1,0 +1,211 @@
+"""What the audit log says: one decision and one outcome per call, or one refusal.
+
+Records are plain JSON objects. Integers, text and lists only; arguments and
+results never in clear, only a keyed hash and sizes.
+
+Every record:
+    v             1
+    kind          "decision", "outcome" or "refusal"
+    at_ms         unix milliseconds
+
+decision    written before anything leaves
+    call          the call's id, shared with its outcome
+    principal     tenant, kind, id, teams, client, issuer, credential
+    chain         delegation, from the first hop: [issuer, subject, is_verified]
+    action        "call" or "list"
+    route         the endpoint it came in by
+    capability    name, native, upstream, pin
+    effect        "permit" or "forbid"
+    code          why a forbid, in one word; empty for a permit
+    policies      ids of the determining policies, sorted
+    bundle        content hash of policies, schema and entities
+    snapshot      content hash of the configuration in force
+    charges       what was set aside: [bucket, window, amount]
+    args_hmac     HMAC-SHA-256 of the arguments, as bytes, under a key of the tenant's own; hex
+    args_bytes    their size
+    trace         W3C traceparent, or empty
+
+outcome     written after, once
+    call          as in the decision
+    tenant, agent, capability    as in the decision, so that an outcome can be found alone
+    status        one of `Status`
+    code          the refusal's or the error's code, or empty
+    bytes_in, bytes_out          of arguments and result
+    duration_us   from the decision to the last byte
+    settled       what it really took: [bucket, window, actual]
+
+refusal     a request that was refused before it described a call
+    code, status  our code, and the HTTP status it got
+    route, peer, trace           where it came in, from whom
+    principal     as in a decision, or null when unknown
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from agent_gateway.ports import Charge
+from gateway_policies.call import Call
+from gateway_policies.decision import Decision
+from gateway_policies.principal import Principal
+
+VERSION = 1
+MAX_CACHED_TENANTS = 4_096
+MAX_PEER_CHARS = 64
+
+Status = Literal["ok", "tool_error", "upstream_error", "refused", "cancelled", "timeout", "lost"]
+Record = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedArguments:
+    """What a record keeps of a call's arguments."""
+
+    hmac: str  # hex
+    size_bytes: int
+
+
+class Seal:
+    """Turns arguments into what a record may keep of them.
+
+    A plain hash of a small domain can be guessed back; a hash under a secret
+    cannot, and under a key per tenant equal arguments of two tenants differ.
+
+    secret  32 bytes from `keys.sealing_secret`
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._keys: dict[str, bytes] = {}
+
+    def of(self, tenant: str, arguments: bytes) -> SealedArguments:
+        """Return the seal of `arguments`, the exact bytes that are forwarded."""
+        key = self._keys.get(tenant) or self._derive(tenant)
+        return SealedArguments(hmac.digest(key, arguments, "sha256").hex(), len(arguments))
+
+    def _derive(self, tenant: str) -> bytes:
+        if len(self._keys) >= MAX_CACHED_TENANTS:
+            self._keys.clear()
+        info = b"agent-gateway/audit/arguments/" + tenant.encode()
+        key = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._secret)
+        self._keys[tenant] = key
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a call moved and took."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    duration_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a refused request came from."""
+
+    route: str
+    peer: str = ""  # address, without port
+    trace: str = ""
+
+
+def decision(
+    call: Call, decided: Decision, charges: Sequence[Charge], arguments: SealedArguments, snapshot: str, trace: str = ""
+) -> Record:
+    """Return the record of a decision; `charges` are those of the hold, none for a forbid."""
+    capability = call.capability
+    return {
+        "v": VERSION,
+        "kind": "decision",
+        "call": call.id,
+        "at_ms": _ms(call.at),
+        "principal": _principal(call.principal),
+        "chain": [[hop.issuer, hop.subject, hop.is_verified] for hop in call.principal.chain],
+        "action": call.action,
+        "route": call.route,
+        "capability": {
+            "name": capability.name,
+            "native": capability.native,
+            "upstream": capability.upstream,
+            "pin": capability.pin,
+        },
+        "effect": decided.effect,
+        "code": decided.code,
+        "policies": list(decided.policies),
+        "bundle": decided.bundle,
+        "snapshot": snapshot,
+        "charges": [[charge.bucket, charge.window, charge.amount] for charge in charges],
+        "args_hmac": arguments.hmac,
+        "args_bytes": arguments.size_bytes,
+        "trace": trace,
+    }
+
+
+def outcome(
+    call: Call,
+    at: float,
+    status: Status,
+    code: str = "",
+    traffic: Traffic = Traffic(),
+    settled: Iterable[tuple[Charge, int]] = (),
+) -> Record:
+    """Return the record of how a call ended.
+
+    at       unix seconds
+    settled  each charge of the hold with what the call really took of it
+    """
+    return {
+        "v": VERSION,
+        "kind": "outcome",
+        "call": call.id,
+        "at_ms": _ms(at),
+        "tenant": call.principal.tenant,
+        "agent": call.principal.id,
+        "capability": call.capability.name,
+        "status": status,
+        "code": code,
+        "bytes_in": traffic.bytes_in,
+        "bytes_out": traffic.bytes_out,
+        "duration_us": traffic.duration_us,
+        "settled": [[charge.bucket, charge.window, actual] for charge, actual in settled],
+    }
+
+
+def refusal(at: float, code: str, status: int, origin: Origin, principal: Principal | None = None) -> Record:
+    """Return the record of a request that was refused before it described a call.
+
+    at      unix seconds
+    status  the HTTP status it was answered with
+    """
+    return {
+        "v": VERSION,
+        "kind": "refusal",
+        "at_ms": _ms(at),
+        "code": code,
+        "status": status,
+        "route": origin.route,
+        "peer": origin.peer[:MAX_PEER_CHARS],
+        "trace": origin.trace,
+        "principal": None if principal is None else _principal(principal),
+    }
+
+
+def _principal(principal: Principal) -> Record:
+    return {
+        "tenant": principal.tenant,
+        "kind": principal.kind,
+        "id": principal.id,
+        "teams": list(principal.teams),
+        "client": principal.client_id,
+        "issuer": principal.issuer,
+        "credential": principal.credential,
+    }
+
+
+def _ms(at: float) -> int:
+    return int(at * 1_000)

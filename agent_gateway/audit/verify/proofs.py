@@ -1,0 +1,87 @@
+"""Trees, keys and signed notes, as RFC 9162 and C2SP define them, for checking only."""
+
+import re
+from base64 import b64decode
+from collections.abc import Sequence
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+class Tree:
+    """A Merkle tree that only grows. Source: RFC 9162, 2.1."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.nodes: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        node, size = leaf, self.size
+        while size & 1:
+            node, size = sha256(b"\x01" + self.nodes.pop() + node).digest(), size >> 1
+        self.nodes.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        node = self.nodes[-1] if self.nodes else sha256(b"").digest()
+        for left in reversed(self.nodes[:-1]):
+            node = sha256(b"\x01" + left + node).digest()
+        return node
+
+
+def check_vkeys(vkeys: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Return (name, public key) of each; raises `ValueError` for one that is damaged."""
+    keys: list[tuple[str, bytes]] = []
+    for vkey in vkeys:
+        name, key_id, encoded = [*vkey.strip().split("+", 2), "", ""][:3]
+        blob = b64decode(encoded, validate=True)
+        if len(blob) != 33 or blob[0] != 1 or _key_id(name, blob[1:]).hex() != key_id:
+            raise ValueError(f"`{vkey.strip()}` is no Ed25519 verifier key, or a damaged one")
+        keys.append((name, blob[1:]))
+    return keys
+
+
+def open_note(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes]:
+    """Return (origin, size, root) of a checkpoint; raises `ValueError` unless its log's own key signed it."""
+    text, blank, tail = note.rpartition("\n\n")
+    origin, size, root = [*text.split("\n"), "", "", ""][:3]
+    if not blank or not re.fullmatch("0|[1-9][0-9]{0,18}", size) or len(b64decode(root, validate=True)) != 32:
+        raise ValueError("it is no checkpoint")
+    for name, public in check_vkeys(vkeys):
+        start = f"\u2014 {origin} "
+        for line in tail.split("\n") if name in (origin, origin.rpartition("/")[0]) else ():
+            signature = b64decode(line.removeprefix(start), validate=True) if line.startswith(start) else b""
+            if signature[:4] == _key_id(origin, public):
+                try:
+                    Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], f"{text}\n".encode())
+                except InvalidSignature:
+                    raise ValueError("its signature does not fit") from None
+                return origin, int(size), b64decode(root)
+    raise ValueError("no known key has signed it")
+
+
+def _key_id(name: str, public: bytes) -> bytes:
+    return sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+
+
+def log_named(note: str) -> str:
+    return note.partition("\n")[0].rpartition("/")[2]
+
+
+def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """Return the root that an inclusion proof leads to, or nothing. Source: RFC 9162, 2.1.3.2."""
+    last, node = size - 1, leaf
+    if not 0 <= index <= last:
+        return b""
+    for sibling in path:
+        if last == 0:
+            return b""
+        if index & 1 or index == last:
+            node = sha256(b"\x01" + sibling + node).digest()
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            node = sha256(b"\x01" + node + sibling).digest()
+        index, last = index >> 1, last >> 1
+    return node if last == 0 else b""

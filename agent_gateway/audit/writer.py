@@ -1,0 +1,221 @@
+"""The record writer: one thread that turns pending records into durable ones.
+
+It takes everything that waits, commits it in one statement, says so once, and
+signs a checkpoint now and then. When the disk refuses, nothing it was given is
+dropped: it reopens the file, with growing pauses, finds out what the failed
+commit left there and goes on with the rest, so an index never changes hands.
+
+Who may add records, and who waits for which, is the work of `log`.
+"""
+
+import sqlite3
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent_gateway.audit.logfile import LogDamaged, LogFile
+from agent_gateway.audit.merkle import Frontier, leaf_hash
+
+Clock = Callable[[], float]  # unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one worker's audit log."""
+
+    max_pending_records: int = 10_000
+    max_pending_bytes: int = 64 * 1024 * 1024
+    outcome_factor: int = 2  # outcomes may fill the pending limits so many times: what began must be closed
+    max_record_bytes: int = 256 * 1024
+    max_batch_records: int = 1_000
+    max_batch_bytes: int = 4 * 1024 * 1024
+    checkpoint_every_s: float = 1.0
+    checkpoint_every_records: int = 1_000
+    reopen_min_s: float = 0.1
+    reopen_max_s: float = 30.0
+    close_timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What the writer tells, always on the event loop that `Writer.start` was given.
+
+    opened     (size, anchored, note): the file is open, and how far it is durable and signed
+    committed  (size, size_bytes): the first `size` records are durable, `size_bytes` of lines just now
+    anchored   (size, note): a checkpoint over the first `size` records is durable
+    down       (reason): nothing can be written for now; for operators
+    up         (): writing works again, and all that waited is durable
+    closed     (): the file is closed and the thread ends
+    """
+
+    opened: Callable[[int, int, str], None]
+    committed: Callable[[int, int], None]
+    anchored: Callable[[int, str], None]
+    down: Callable[[str], None]
+    up: Callable[[], None]
+    closed: Callable[[], None]
+
+
+class Writer:
+    """Owns the file and the thread; `offer` and `stop` are for the one thread that feeds it."""
+
+    def __init__(
+        self, open_file: Callable[[], LogFile], name: str, clock: Clock, limits: Limits, listener: Listener
+    ) -> None:
+        self._open_file, self._clock, self._limits, self._listener = open_file, clock, limits, listener
+        self.pending: list[bytes] = []  # lines; the feeder appends, the thread deletes from the front
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._is_stopping = threading.Event()
+        self._file: LogFile | None = None
+        self._known = Frontier()  # the tree of all records that were ever acknowledged, kept while down
+        self._unanchored_at: float | None = None  # when the first record after the last checkpoint was committed
+        self._pause_s = 0.0  # > 0 while down
+        self._thread = threading.Thread(target=self._run, name=f"audit-{name}", daemon=True)
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Open the file in the thread; the listener hears, on `loop`, `opened`, or `down` and `closed`."""
+        self._loop = loop
+        self._thread.start()
+
+    def offer(self, line: bytes) -> None:
+        """Queue one record. Cheap: no system call while the thread is busy."""
+        self.pending.append(line)
+        if self._wake.locked():
+            self._wake.release()
+
+    def stop(self) -> None:
+        """Have the thread write what waits (trying once when it is down), sign it, and end."""
+        self._is_stopping.set()
+        if self._wake.locked():
+            self._wake.release()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's last instruction, after `closed`."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            file = self._open_file()
+        except (OSError, sqlite3.Error, LogDamaged) as error:
+            self._tell(self._listener.down, _reason(error))
+            self._tell(self._listener.closed)
+            return
+        self._file = file
+        # what a killed process left unsigned is signed at once
+        self._unanchored_at = None if file.anchored == file.size else float("-inf")
+        self._tell(self._listener.opened, file.size, file.anchored, file.note)
+        is_last = False
+        while not is_last:
+            is_last = self._await_work()
+            try:
+                self._advance(is_last)
+            except Exception as error:  # noqa: BLE001 - the record writer's wall: every waiter must hear of it
+                self._go_down(error)
+        self._let_go()
+        self._tell(self._listener.closed)
+
+    def _await_work(self) -> bool:
+        """Return when there is something to do; True when it is the last time."""
+        if not self._is_stopping.is_set():
+            if self._pause_s:
+                self._is_stopping.wait(self._pause_s)
+            elif self._unanchored_at is None:
+                self._wake.acquire()
+            else:
+                left_s = self._limits.checkpoint_every_s - (self._clock() - self._unanchored_at)
+                self._wake.acquire(timeout=min(max(left_s, 0.0), self._limits.checkpoint_every_s))
+        return self._is_stopping.is_set()
+
+    def _advance(self, is_last: bool) -> None:
+        """Commit all that waits, sign when it is time; raises what the disk raises."""
+        file = self._file or self._reopen()
+        while batch := self._next_batch():
+            file.write(batch, self._now_ms())
+            self._acknowledge(file, batch)
+            if file.size - file.anchored >= self._limits.checkpoint_every_records:
+                self._anchor(file)
+        if self._is_due(is_last):
+            self._anchor(file)
+        if self._pause_s:
+            self._pause_s = 0.0
+            self._tell(self._listener.up)
+
+    def _next_batch(self) -> list[bytes]:
+        batch = self.pending[: self._limits.max_batch_records]
+        size_bytes = 0
+        for position, line in enumerate(batch):
+            size_bytes += len(line)
+            if size_bytes > self._limits.max_batch_bytes and position:
+                return batch[:position]
+        return batch
+
+    def _acknowledge(self, file: LogFile, batch: list[bytes]) -> None:
+        del self.pending[: len(batch)]
+        if self._unanchored_at is None:
+            self._unanchored_at = self._clock()
+        self._tell(self._listener.committed, file.size, sum(map(len, batch)))
+
+    def _is_due(self, is_last: bool) -> bool:
+        if self._unanchored_at is None:
+            return False
+        # a clock that was set back must not put the next checkpoint off
+        return is_last or not 0 <= self._clock() - self._unanchored_at < self._limits.checkpoint_every_s
+
+    def _anchor(self, file: LogFile) -> None:
+        file.checkpoint(self._now_ms())
+        self._unanchored_at = None
+        self._tell(self._listener.anchored, file.anchored, file.note)
+
+    def _go_down(self, error: Exception) -> None:
+        self._let_go()
+        self._pause_s = min(max(self._pause_s * 2, self._limits.reopen_min_s), self._limits.reopen_max_s)
+        self._tell(self._listener.down, _reason(error))
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            self._known = self._file.frontier
+            self._file.close()
+            self._file = None
+
+    def _reopen(self) -> LogFile:
+        """Return the file, opened again, once it is known to hold all that was acknowledged.
+
+        A commit that failed may have reached the file all the same: then its
+        records are acknowledged now. Raises `LogDamaged` when the file holds
+        anything else than what this writer was given.
+        """
+        file = self._open_file()
+        try:
+            landed = self.pending[: max(file.size - self._known.size, 0)]
+            if self._known.extend(map(leaf_hash, landed)) != file.frontier:
+                raise LogDamaged(f"the file holds {file.size} records and not those that this process wrote")
+            file.force()
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        if file.anchored == file.size:
+            self._unanchored_at = None
+        if landed:
+            self._acknowledge(file, landed)
+        return file
+
+    def _tell(self, hear: Callable[..., None], *news: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(hear, *news)
+        except RuntimeError:  # the loop is gone, and with it all who waited
+            self._is_stopping.set()
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1_000)
+
+
+def _reason(error: Exception) -> str:
+    """Say for operators what went wrong, without a type or a path."""
+    if isinstance(error, OSError):
+        return error.strerror or "the file cannot be opened"
+    if isinstance(error, (sqlite3.Error, LogDamaged)):
+        return str(error)
+    return "the record writer failed"

@@ -1,0 +1,56 @@
+"""The data listener: where agents connect. MCP endpoints by exact path, OAuth beside them."""
+
+from starlette.applications import Starlette
+
+from agent_gateway.errors import problem
+from agent_gateway.identity.oauth_app import OAuthRoutes
+from agent_gateway.listeners.body import Receive, Scope, Send
+from agent_gateway.listeners.guard import check_head
+from agent_gateway.listeners.mcp import serve_mcp
+from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.runtime.gateway import Gateway
+from gateway_policies.refusal import BadRequest, NotFound, Refusal
+from mcp_registry.protocol import envelope
+
+_OAUTH_PREFIXES = ("/oauth/", "/.well-known/oauth-")
+
+
+class DataApp:
+    """The ASGI app of the data listener."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        routes = OAuthRoutes(
+            service=lambda: gateway.snapshot.identity.token_service,
+            endpoints=lambda: gateway.snapshot.identity.endpoints,
+        )
+        self._oauth = Starlette(routes=routes.routes())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        snapshot = self._gateway.snapshot
+        # Decided on the raw path: an encoded slash or dot is part of a name, never of the way to it.
+        path = scope["raw_path"].decode("latin-1")
+        route = snapshot.routes.get(path)
+        if route is not None:
+            await serve_mcp(self._gateway, snapshot, route, scope, receive, send)
+            return
+        try:
+            check_head(scope["headers"], snapshot.head_rules)
+            if not path.startswith(_OAUTH_PREFIXES):
+                raise NotFound("nothing is served here", hint="MCP is at /mcp, /mcp/{toolset} and /servers/{name}/mcp")
+        except BadRequest as refusal:
+            await _refuse(send, refusal)
+            return
+        except NotFound as refusal:
+            await _refuse(send, refusal)
+            return
+        await self._oauth(scope, receive, send)
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    body = problem(refusal)
+    status = body["status"]
+    assert isinstance(status, int)
+    await send_bytes(send, status, envelope.write(body), ((b"content-type", b"application/problem+json"),))

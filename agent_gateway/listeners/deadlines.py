@@ -1,0 +1,104 @@
+"""uvicorn's HTTP protocol with what an edge needs: deadlines and a bound on the head.
+
+uvicorn lets a client dribble its headers for ever and takes a head of any
+size. Here every connection carries one deadline (a number, no timer), and one
+`sweep` a second closes those that are past it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Seconds for each stretch of a request, and bytes of its head."""
+
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    header_bytes: int = 32 * 1024
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One connection; its deadline covers whatever the client owes us next."""
+
+    edge: ClassVar[EdgeLimits] = EdgeLimits()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.deadline: float | None = None
+        self._head_bytes = 0
+        self._is_in_head = True
+        self._is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.deadline = self.loop.time() + self.edge.header_timeout_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        if self._is_refused:
+            return
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > self.edge.header_bytes:
+            self._refuse(_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        self.deadline = self.loop.time() + self.edge.header_timeout_s
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self.deadline = self.loop.time() + self.edge.body_timeout_s
+        if sum(len(name) + len(value) + 4 for name, value in self.headers) > self.edge.header_bytes:
+            self._refuse(_TOO_LARGE)
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_refused:
+            return
+        self.deadline = None
+        self._head_bytes = 0
+        self._is_in_head = True
+        super().on_message_complete()
+
+    def close_if_late(self, now: float) -> bool:
+        """Close this connection when its client is late; return whether it was."""
+        if self.deadline is None or now < self.deadline:
+            return False
+        self._refuse(_TIMEOUT)
+        return True
+
+    def _refuse(self, answer: bytes) -> None:
+        self.deadline = None
+        self._is_refused = True
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.close()
+
+
+def protocol_with(limits: EdgeLimits) -> type[EdgeProtocol]:
+    """Return the protocol class bound to `limits`, for uvicorn's `http=`."""
+    return type("BoundEdgeProtocol", (EdgeProtocol,), {"edge": limits})
+
+
+def sweep(connections: Iterable[object], now: float) -> int:
+    """Close every late connection; return how many there were."""
+    late = [one for one in list(connections) if isinstance(one, EdgeProtocol) and one.close_if_late(now)]
+    return len(late)

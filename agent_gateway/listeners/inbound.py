@@ -1,0 +1,32 @@
+"""One request at an MCP endpoint, authenticated: what every part of the listener needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent_gateway.listeners.body import Receive, Send
+from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.snapshot import Route, Snapshot
+from gateway_policies.principal import Principal
+
+
+@dataclass(slots=True)
+class Inbound:
+    """The request, who sent it, and the state of the gateway it is served from."""
+
+    gateway: Gateway
+    snapshot: Snapshot
+    route: Route
+    principal: Principal
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    send: Send
+    peer: str
+    body: bytes = b""
+
+    def header(self, name: bytes) -> str:
+        """Return a header as text, empty when it is not there."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def text_headers(self) -> dict[str, str]:
+        """Return every header as text, names in lower case."""
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()}

@@ -1,0 +1,34 @@
+"""How a refusal looks as a JSON-RPC error, in either era."""
+
+from agent_gateway import errors
+from gateway_policies.refusal import Refusal
+from mcp_registry.protocol import envelope
+from mcp_registry.protocol.errors import ProtocolError, http_status
+from mcp_registry.protocol.versions import Era
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def render(id_raw: bytes | None, refusal: Refusal, era: Era, call_id: str = "") -> tuple[int, bytes, Headers]:
+    """Return HTTP status, body and headers of a refusal of the message `id_raw`.
+
+    call_id  names the call in the audit log, when it got so far
+    """
+    data: object
+    if refusal.code == "not_found":
+        call_id = ""  # a hidden tool made a call, an unknown one did not: the answers must not differ
+    if isinstance(refusal, ProtocolError):
+        code, status, data = refusal.rpc_code, refusal.http_status, refusal.data
+        if data is None and refusal.hint:
+            data = errors.public_data(refusal, call_id)
+    else:
+        code = errors.wire_form(refusal).jsonrpc_code
+        status, data = http_status(code, era), errors.public_data(refusal, call_id)
+    return status, envelope.error(id_raw, code, refusal.message, data), retry_header(refusal)
+
+
+def retry_header(refusal: Refusal) -> Headers:
+    """Return `retry-after` when waiting helps."""
+    if refusal.retry_after_s is None:
+        return ()
+    return ((b"retry-after", b"%d" % max(1, round(refusal.retry_after_s))),)

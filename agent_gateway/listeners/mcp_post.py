@@ -1,0 +1,91 @@
+"""One POST at an MCP endpoint: read the message, find its era, give it to whom it is for.
+
+Protocol housekeeping (`initialize`, `server/discover`, `ping`) is answered from
+memory. Lists and calls are governed: `mcp_tools`.
+"""
+
+from agent_gateway.audit import records
+from agent_gateway.listeners import mcp_session
+from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_tools import call_tool, list_tools
+from agent_gateway.listeners.reply import send_bytes
+from gateway_policies.refusal import Refusal
+from mcp_registry.protocol import discover, envelope, progress
+from mcp_registry.protocol import inbound as rules
+from mcp_registry.protocol.envelope import Invalid, Notification, Request
+from mcp_registry.protocol.errors import ProtocolError
+from mcp_registry.protocol.versions import Era
+
+
+async def serve_post(inbound: Inbound) -> None:
+    """Answer one posted message. Raises a `Refusal` only for what is no message at all."""
+    message = envelope.read_message(inbound.body, max_depth=inbound.snapshot.config.limits.json_depth)
+    if isinstance(message, Invalid):
+        await _refuse(inbound, message.id, message.error, "modern")
+        return
+    assert isinstance(message, Request | Notification)
+    session = mcp_session.session_of(inbound)
+    try:
+        route = rules.route(inbound.text_headers(), message, has_session=session is not None)
+    except ProtocolError as error:
+        await _refuse(inbound, message.id if isinstance(message, Request) else None, error, "modern")
+        return
+    if isinstance(message, Notification):
+        _take_notification(inbound, message, session)
+        await send_bytes(inbound.send, 202, b"")
+        return
+    version = session.version if session is not None else route.version
+    request = McpRequest(inbound, message, route.era, version, session.id if session is not None else "", route)
+    try:
+        await _serve_request(request)
+    except Refusal as refusal:
+        if refusal.code == "insufficient_scope":
+            raise  # answered with a challenge, in HTTP
+        await _refuse(inbound, message.id, refusal, route.era)
+
+
+async def _serve_request(request: McpRequest) -> None:
+    method = request.message.method
+    discover.require_method(method, request.era)
+    if method == "tools/call":
+        await call_tool(request)
+    elif method == "tools/list":
+        await list_tools(request)
+    elif method == "initialize":
+        await _initialize(request)
+    elif method == "server/discover":
+        await _result(request, discover.discover_result(request.inbound.gateway.server(request.inbound.route)))
+    else:
+        await _result(request, discover.EMPTY_RESULT)
+
+
+async def _initialize(request: McpRequest) -> None:
+    inbound = request.inbound
+    version = discover.negotiate(request.message.parsed.get("protocolVersion"))
+    result = discover.initialize_result(version, inbound.gateway.server(inbound.route))
+    session_id = mcp_session.mint(inbound, version)
+    await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
+
+
+async def _result(request: McpRequest, result: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    await send_bytes(request.inbound.send, 200, envelope.response(request.message.id, result), headers)
+
+
+def _take_notification(inbound: Inbound, message: Notification, session: mcp_session.Session | None) -> None:
+    """Act on what a client tells; what we do not know is taken and dropped, as the protocol asks."""
+    if message.method != progress.CANCELLED or session is None:
+        return
+    request_id = progress.cancelled_id(message.params)
+    if request_id is not None:
+        inbound.gateway.active.cancel((inbound.principal.key, session.id, request_id))
+
+
+async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era: Era) -> None:
+    """Answer a message that was refused before it described a call, and leave one record of it."""
+    status, body, headers = render(id_raw, refusal, era)
+    inbound.gateway.record_refusal(
+        refusal.code, status, records.Origin(inbound.route.name, inbound.peer), inbound.principal
+    )
+    await send_bytes(inbound.send, status, body, headers)

@@ -1,0 +1,114 @@
+"""Legacy sessions: sealed ids that need no table, the standing stream, and the end of a session.
+
+A session id is a box only we can open, bound to its principal and its endpoint;
+whoever presents it must prove to be that principal with every request. It
+survives a restart and needs no affinity between workers. The upstreams' own
+sessions are another matter (`agent_gateway.upstreams`).
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from agent_gateway.listeners.body import client_left
+from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.reply import Reply, send_bytes
+from gateway_policies.refusal import BadRequest, NotFound, TooMuch
+from mcp_registry.protocol import envelope
+
+PURPOSE = "mcp-session"
+LIFE_S = 24 * 3600.0
+PING_EVERY_S = 15.0
+_HEADER = b"mcp-session-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a session id says: negotiated version, endpoint, and the id's own text for looking things up."""
+
+    id: str
+    version: str
+    route: str
+
+
+class _Payload(msgspec.Struct, array_like=True):
+    version: str
+    route: str
+
+
+def mint(inbound: Inbound, version: str) -> str:
+    """Return a new session id for this caller at this endpoint."""
+    payload = msgspec.json.encode(_Payload(version, inbound.route.name))
+    expires_at = inbound.gateway.services.clock() + LIFE_S
+    return inbound.gateway.sealer.seal(PURPOSE, inbound.principal, payload, expires_at)
+
+
+def session_of(inbound: Inbound) -> Session | None:
+    """Return the live session that the request names; None when it names none, or none of this caller's here."""
+    text = inbound.headers.get(_HEADER)
+    if text is None:
+        return None
+    session_id = text.decode("latin-1")
+    gateway = inbound.gateway
+    try:
+        opened = gateway.sealer.open(PURPOSE, inbound.principal, session_id, gateway.services.clock())
+    except NotFound:
+        return None
+    payload = msgspec.json.decode(opened, type=_Payload)
+    if payload.route != inbound.route.name or gateway.ended_sessions.has(session_id):
+        return None
+    return Session(session_id, payload.version, payload.route)
+
+
+def _required(inbound: Inbound) -> Session:
+    session = session_of(inbound)
+    if session is not None:
+        return session
+    if _HEADER in inbound.headers:
+        raise NotFound("this session is over or was never here", code="no_session", hint="initialize again")
+    raise BadRequest("no session is named", code="method_not_allowed", hint="only legacy sessions have streams")
+
+
+async def end_session(inbound: Inbound) -> None:
+    """Answer DELETE: the session id opens nothing from now on."""
+    session = _required(inbound)
+    inbound.gateway.ended_sessions.add(session.id)
+    await send_bytes(inbound.send, 204, b"")
+
+
+async def serve_stream(inbound: Inbound) -> None:
+    """Answer GET: a standing stream that says when the list of tools changed, until the client leaves."""
+    _required(inbound)
+    gateway = inbound.gateway
+    key = inbound.principal.key
+    if not gateway.streams.enter(key, inbound.snapshot.config.limits.sessions_per_principal):
+        raise TooMuch("too many streams are open for this caller", code="over_concurrency", retry_after_s=5)
+    try:
+        await _stream(inbound)
+    finally:
+        gateway.streams.leave(key)
+
+
+async def _stream(inbound: Inbound) -> None:
+    gateway = inbound.gateway
+    now = asyncio.get_running_loop().time
+    reply = Reply(inbound.send, can_stream=True, now=now(), write_timeout_s=gateway.write_timeout_s)
+    await reply.keep_alive(now())
+    gone = asyncio.ensure_future(client_left(inbound.receive))
+    listed = gateway.visible_names(inbound.principal, inbound.route.path)
+    try:
+        while not gone.done():
+            changed = gateway.changes.next_change()
+            await asyncio.wait({gone, changed}, timeout=PING_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                return
+            if not changed.done():
+                await reply.keep_alive(now())
+                continue
+            names = gateway.visible_names(inbound.principal, inbound.route.path)
+            if names != listed:
+                listed = names
+                await reply.event(envelope.notification("notifications/tools/list_changed", {}))
+    finally:
+        gone.cancel()

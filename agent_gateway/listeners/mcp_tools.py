@@ -1,0 +1,221 @@
+"""MCP's governed methods: `tools/list`, and `tools/call` through the pipeline.
+
+Describing a call and sending it on is all that is MCP's own here; what happens
+in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
+"""
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from typing import cast
+
+import msgspec
+from msgspec import Raw
+
+from agent_gateway.listeners.body import client_left
+from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.pipeline.authorize import unknown
+from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.run import run
+from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from gateway_policies.call import Call
+from gateway_policies.decision import Permit
+from gateway_policies.refusal import Forbidden, Refusal
+from mcp_registry.catalog import Entry
+from mcp_registry.protocol import envelope, progress, results
+from mcp_registry.protocol import inbound as rules
+from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translate_error
+
+CALL_SCOPE = "tools:call"
+CURSOR_LIFE_S = 3600.0
+_NOT_RELAYED = ("inputResponses", "requestState")  # answers to questions that this gateway never asked
+
+
+# --- call ------------------------------------------------------------------------------------
+
+
+async def call_tool(request: McpRequest) -> None:
+    """Answer `tools/call`: describe, run, reply. A refusal of the described call is answered here."""
+    inbound, gateway = request.inbound, request.inbound.gateway
+    entry, arguments = _described(request)
+    exchange = gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
+    exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
+    call = Call(
+        exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
+    )
+    reply = gateway.reply(inbound.send, inbound.headers)
+    sink = _CallSink(request, reply)
+    sent = _Sent(request, entry, exchange, sink)
+    status, headers = 200, ()
+    with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
+        watch = asyncio.ensure_future(client_left(inbound.receive)) if request.era == "modern" else None
+        if watch is not None:
+            watch.add_done_callback(in_charge.cancel_unless_done)
+        try:
+            await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
+            body = sent.body
+        except Refusal as refusal:
+            gateway.services.metrics.count_refusal(refusal.code)
+            status, body, headers = render(request.message.id, refusal, request.era, exchange.id)
+        except asyncio.CancelledError:
+            if not in_charge.was_cancelled:
+                raise
+            in_charge.forgive()
+            await reply.abandon()
+            return
+        finally:
+            in_charge.is_done = True
+            if watch is not None:
+                watch.cancel()
+    await reply.finish(body, status, headers)
+
+
+def _cancel_key(request: McpRequest) -> Hashable | None:
+    """Return what `notifications/cancelled` will name; a modern call is cancelled by leaving."""
+    if request.era == "modern":
+        return None
+    return (request.inbound.principal.key, request.session_id, progress.id_key(request.message.id))
+
+
+def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
+    """Return the tool and the arguments that a request names; raises a `Refusal` for what is no call."""
+    inbound, parsed = request.inbound, request.message.parsed
+    principal = inbound.principal
+    if principal.credential == "access_token" and CALL_SCOPE not in principal.scopes:
+        raise Forbidden(
+            f"the token lacks the scope `{CALL_SCOPE}`", code="insufficient_scope", hint="ask the token service for it"
+        )
+    name, arguments = parsed.get("name"), parsed.get("arguments", {})
+    if not isinstance(name, str):
+        raise ProtocolError(INVALID_PARAMS, "`name` must be a string")
+    if not isinstance(arguments, dict):
+        raise ProtocolError(INVALID_PARAMS, "`arguments` must be an object")
+    for member in _NOT_RELAYED:
+        if member in parsed:
+            raise ProtocolError(INVALID_PARAMS, f"`{member}` answers nothing that was asked here")
+    entry = inbound.route.view.find(name)
+    if entry is None:
+        raise unknown(name)
+    arguments = cast("dict[str, object]", arguments)
+    if request.era == "modern" and entry.header_params:
+        rules.check_params(entry.header_params, arguments, inbound.text_headers())
+    return entry, arguments
+
+
+class _Sent:
+    """One call on its way to the upstream, and what came of it as the caller will read it."""
+
+    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "_CallSink") -> None:
+        self._request = request
+        self._entry = entry
+        self._exchange = exchange
+        self._sink = sink
+        self.body = b""
+
+    async def forward(self, permit: Permit) -> UpstreamAnswer:
+        """Send the call on and translate its answer."""
+        request, capability = self._request, permit.call.capability
+        snapshot = request.inbound.snapshot
+        changes: dict[str, bytes | None] = {"name": envelope.write(capability.native), "task": None}
+        if "arguments" not in request.message.params:
+            changes["arguments"] = b"{}"
+        limit_s = snapshot.config.limits.call_timeout_s
+        outgoing = UpstreamRequest(
+            method="tools/call",
+            params=envelope.edit(request.message.params, changes),
+            principal=permit.call.principal,
+            timeout_s=min(snapshot.config.upstreams[capability.upstream].timeout_s, limit_s),
+            wants_progress=self._sink.token is not None,
+            trace=self._exchange.trace.onward(),
+            name_header=capability.native,
+            input_schema=self._entry.input_schema if self._entry.header_params else None,
+        )
+        answer = await snapshot.upstreams[capability.upstream].request(outgoing, self._sink)
+        self._exchange.bytes_out = answer.size_bytes
+        if answer.result is None:
+            assert answer.error is not None
+            error = translate_error(answer.error, source=answer.era, target=request.era, method="tools/call")
+            self.body = envelope.failure(request.message.id, error)
+            return answer
+        if is_tool_error(answer.result):
+            self._exchange.status = "tool_error"
+        result = results.call_result(answer.result, answer.era, request.reader)
+        self.body = envelope.response(request.message.id, result)
+        return answer
+
+
+class _CallSink:
+    """What an upstream says while a call runs: progress under the caller's own token, logs it asked for."""
+
+    def __init__(self, request: McpRequest, reply: Reply) -> None:
+        self._reply = reply
+        self._log_level = getattr(request.declared, "log_level", None)
+        self.token = progress.caller_token(request.message.meta)
+
+    async def notify(self, method: str, params: Raw | None) -> None:
+        if method == progress.PROGRESS and self.token is not None and params is not None:
+            await self._reply.event(progress.progress(params, self.token))
+        elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
+            await self._reply.event(envelope.notification(method, envelope.read_object(params)))
+
+
+class _Outcome(msgspec.Struct):
+    isError: object = False  # noqa: N815 - the wire's word
+
+
+_OUTCOME = msgspec.json.Decoder(_Outcome)
+
+
+def is_tool_error(result: Raw) -> bool:
+    """Say whether a raw `tools/call` result has `isError: true`."""
+    if b'"isError"' not in bytes(result):
+        return False
+    try:
+        return _OUTCOME.decode(result).isError is True
+    except msgspec.DecodeError:
+        return False
+
+
+# --- list ------------------------------------------------------------------------------------
+
+
+async def list_tools(request: McpRequest) -> None:
+    """Answer `tools/list`: what this caller may call, page by page, saying when something is missing."""
+    inbound, gateway = request.inbound, request.inbound.gateway
+    offset = _offset(request)
+    listing = gateway.listing(inbound.snapshot, inbound.principal, inbound.route.path)
+    if offset > len(listing.visible):
+        raise ProtocolError(INVALID_PARAMS, "this cursor leads nowhere", hint="list again from the start")
+    items, following = listing.page(request.era, offset, inbound.snapshot.config.limits.page_items)
+    cursor = None if following is None else _seal_cursor(request, following)
+    result = results.list_result(items, request.reader, next_cursor=cursor, degraded=listing.degraded)
+    body = envelope.response(request.message.id, result)
+    gateway.record_list(inbound.principal, inbound.route.name, request.trace_context(), len(body))
+    await send_bytes(inbound.send, 200, body)
+
+
+def _seal_cursor(request: McpRequest, offset: int) -> str:
+    inbound, gateway = request.inbound, request.inbound.gateway
+    until = gateway.services.clock() + CURSOR_LIFE_S
+    return gateway.sealer.seal(_cursor_purpose(request), inbound.principal, b"%d" % offset, until)
+
+
+def _cursor_purpose(request: McpRequest) -> str:
+    return f"cursor:{request.inbound.route.name}"
+
+
+def _offset(request: McpRequest) -> int:
+    cursor = request.message.parsed.get("cursor")
+    if cursor is None:
+        return 0
+    if not isinstance(cursor, str):
+        raise ProtocolError(INVALID_PARAMS, "`cursor` must be a string")
+    gateway, inbound = request.inbound.gateway, request.inbound
+    try:
+        opened = gateway.sealer.open(_cursor_purpose(request), inbound.principal, cursor, gateway.services.clock())
+    except Refusal:
+        raise ProtocolError(
+            INVALID_PARAMS, "this cursor is not one of ours", hint="list again from the start"
+        ) from None
+    return int(opened)

@@ -1,0 +1,37 @@
+"""The one mutable thing: what is known so far of a call that is running."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent_gateway.audit.records import Status
+from agent_gateway.ports import Hold
+from agent_gateway.telemetry.trace import Trace
+from gateway_policies.call import Call
+from gateway_policies.decision import Decision
+from gateway_policies.principal import Principal
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call's life, filled in phase by phase.
+
+    was_sent  set by `forward` before the first byte may leave: from then on the call is charged
+    status    how it ended, for the outcome record; `open` until then
+    """
+
+    id: str
+    principal: Principal
+    route: str
+    trace: Trace
+    started_at: float  # unix seconds
+    started_ns: int  # monotonic
+    arguments: bytes = b"{}"  # raw JSON, exactly as it is forwarded
+    call: Call | None = None
+    decision: Decision | None = None
+    hold: Hold | None = None
+    decision_index: int | None = None  # set once the decision record is in the log
+    was_sent: bool = False
+    status: Status | Literal["open"] = "open"
+    code: str = ""
+    bytes_out: int = 0
+    is_settled: bool = False

@@ -1,0 +1,1 @@
+"""The processes: what one worker is made of, and who watches over several."""

@@ -1,0 +1,143 @@
+"""The gateway of one worker: what lasts, which snapshot is served, and the books both write to.
+
+Listeners and the admin API get this object. It is changed only by `swap`.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Generator, Hashable, Mapping
+from dataclasses import dataclass
+
+from msgspec import Raw
+
+from agent_gateway.audit import records
+from agent_gateway.identity.sealing import Sealer
+from agent_gateway.listeners.body import Send
+from agent_gateway.listeners.guard import accepts
+from agent_gateway.listeners.reply import Reply
+from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.services import Services
+from agent_gateway.runtime.counting import Changes, RecentSet, Tally
+from agent_gateway.runtime.listing import Listing, Listings
+from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.telemetry.logs import log
+from agent_gateway.telemetry.trace import begin
+from gateway_policies.call import Call, Capability
+from gateway_policies.decision import Decision
+from gateway_policies.principal import Principal
+from gateway_policies.refusal import Unavailable
+from mcp_registry.protocol import discover, envelope
+
+VERSION = "0.1.0"
+KEEP_ALIVE_EVERY_S = 15.0
+MAX_ENDED_SESSIONS = 100_000
+MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
+_STREAM = b"text/event-stream"
+_EVERY_TOOL = Capability(name="*", native="*", upstream="*")
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Where randomness comes from."""
+
+    bits: Callable[[int], int]
+
+
+class Gateway:
+    """One worker's gateway; `snapshot` is what new requests are served from."""
+
+    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance) -> None:
+        self.services = services
+        self.sealer = sealer
+        self.snapshot = snapshot
+        self.write_timeout_s = 30.0
+        self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
+        self.ended_sessions = RecentSet(MAX_ENDED_SESSIONS)
+        self.streams = Tally()
+        self.changes = Changes()
+        self.active = Running()
+        self._chance = chance
+        self._listings = Listings()
+        self._strangers = (0, 0)  # (second, records written in it)
+
+    # --- snapshots -----------------------------------------------------------------------
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Serve new requests from `snapshot`; those that run keep theirs."""
+        self.snapshot = snapshot
+        self._listings.clear()
+        self.changes.ring()
+
+    def server(self, route: Route) -> discover.Server:
+        """Return how the endpoint presents itself."""
+        title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
+        return discover.Server(self.server_info, title, list_changed=True)
+
+    def listing(self, snapshot: Snapshot, principal: Principal, path: str) -> Listing:
+        """Return what `principal` sees at the endpoint `path`, from cache when nothing changed."""
+        return self._listings.get(snapshot, principal, path)
+
+    def visible_names(self, principal: Principal, path: str) -> tuple[str, ...]:
+        """Return the names listed now; empty when the endpoint is gone."""
+        if path not in self.snapshot.routes:
+            return ()
+        return self.listing(self.snapshot, principal, path).names
+
+    # --- calls ---------------------------------------------------------------------------
+
+    def exchange(self, principal: Principal, route: str, context: Mapping[str, str]) -> Exchange:
+        """Begin the record of one call. Ids sort by time: 12 hex digits of milliseconds, 20 of chance."""
+        services = self.services
+        now = services.clock()
+        bits = self._chance.bits
+        trace = begin(context, bits, self.snapshot.config.telemetry.sample_ratio)
+        return Exchange(f"{int(now * 1000):012x}{bits(80):020x}", principal, route, trace, now, services.monotonic_ns())
+
+    def reply(self, send: Send, headers: Mapping[bytes, bytes]) -> Reply:
+        """Return the answer-to-be of one request."""
+        now = asyncio.get_running_loop().time()
+        return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
+
+    @contextlib.contextmanager
+    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> Generator[InCharge]:
+        """Count a call as running; raises `TooMuch` beyond the caller's share of this worker."""
+        limit = self.snapshot.config.limits.concurrency_per_principal
+        in_flight = self.services.metrics.in_flight
+        with self.active.enter(principal.key, limit, key, reply) as in_charge:
+            in_flight.inc()
+            try:
+                yield in_charge
+            finally:
+                in_flight.dec()
+
+    # --- books ---------------------------------------------------------------------------
+
+    def record_refusal(self, code: str, status: int, origin: records.Origin, principal: Principal | None) -> None:
+        """Leave one record of a request that never became a call. Strangers get a bounded number a second."""
+        self.services.metrics.count_refusal(code)
+        now = self.services.clock()
+        if principal is None:
+            second, count = self._strangers
+            if second != int(now):
+                second, count = int(now), 0
+            self._strangers = (second, count + 1)
+            if count >= MAX_STRANGERS_PER_S:
+                return
+        try:
+            self.services.recorder.append(records.refusal(now, code, status, origin, principal))
+        except Unavailable as refusal:
+            log(logging.ERROR, "a refusal went unrecorded", code=code, why=refusal.message)
+
+    def record_list(self, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int) -> None:
+        """Record that a list was given out, as a call that is decided on and ends at once."""
+        services = self.services
+        exchange = self.exchange(principal, route, context)
+        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route)
+        permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
+        arguments = services.seal.of(principal.tenant, b"{}")
+        trace = exchange.trace.onward()["traceparent"]
+        services.recorder.append(records.decision(call, permit, (), arguments, self.snapshot.id, trace))
+        traffic = records.Traffic(2, size_bytes, 0)
+        services.recorder.append(records.outcome(call, services.clock(), "ok", "", traffic))

@@ -1,0 +1,76 @@
+"""From configuration and catalogue to rules: the world policies speak of, budgets, rates."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from agent_gateway.config.load import Loaded
+from agent_gateway.config.root import Config
+from gateway_policies.budgets import Budget
+from gateway_policies.rates import Rate, share
+from gateway_policies.sources import PolicySource
+from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World, argument_kinds
+from mcp_registry.catalog import Catalog
+from mcp_registry.protocol import strict_json
+
+_PERIODS_S = (1, 10, 60, 3600, 86_400)
+
+
+def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
+    """Return everything a policy may name.
+
+    known  upstreams whose tools have been seen: only there is a missing tool a mistake
+    """
+    entries = catalog.entries.items()
+    arguments = {name: _kinds(bytes(entry.input_schema)) for name, entry in entries}
+    return World(
+        tenants=frozenset(config.tenants),
+        teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
+        agents={
+            name: AgentEntry(
+                name, agent.tenant, tuple(sorted(f"{agent.tenant}/{team}" for team in agent.teams)), agent.trust
+            )
+            for name, agent in config.agents.items()
+        },
+        upstreams={name: UpstreamEntry(name, frozenset(one.tags)) for name, one in config.upstreams.items()},
+        capabilities={name: entry.capability for name, entry in entries},
+        known=frozenset(known),
+        toolsets=frozenset(config.toolsets),
+        arguments={name: kinds for name, kinds in arguments.items() if kinds is not None},
+    )
+
+
+def _kinds(schema: bytes) -> Mapping[str, ArgumentKind] | None:
+    parsed = strict_json.parse(schema, max_depth=128)
+    return argument_kinds(cast("dict[str, object]", parsed)) if isinstance(parsed, dict) else None
+
+
+def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:
+    """Return the policy texts in the order they apply; `starter` is what ships, used when asked for."""
+    sources = [PolicySource(text.name, text.text) for text in loaded.policies]
+    if loaded.config.policies.starter:
+        sources.append(PolicySource("starter.cedar", starter))
+    return sources
+
+
+def budgets_of(config: Config) -> tuple[Budget, ...]:
+    """Return the configured budgets."""
+    return tuple(Budget(one.name, one.scope, one.match, one.unit, one.limit, one.window) for one in config.budgets)
+
+
+def rates_of(config: Config) -> tuple[Rate, ...]:
+    """Return the configured rates, each worker's share of them."""
+    rates: list[Rate] = []
+    for one in config.rates:
+        count, period_s = _fraction(one.per_second)
+        rates.append(share(Rate(one.name, one.scope, one.match, count, period_s, one.burst), config.workers))
+    return tuple(rates)
+
+
+def _fraction(per_second: float) -> tuple[int, int]:
+    """Return (count, period) in whole numbers, never faster than asked for."""
+    for period_s in _PERIODS_S:
+        count = math.floor(per_second * period_s)
+        if count >= 1 and (math.isclose(count, per_second * period_s) or count >= 1000):
+            return count, period_s
+    return max(1, math.floor(per_second * 86_400)), 86_400 if per_second * 86_400 >= 1 else math.ceil(1 / per_second)

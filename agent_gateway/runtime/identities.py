@@ -1,0 +1,161 @@
+"""From configuration to identity: agents with hashed credentials, trusted issuers, the token service.
+
+Made new with every configuration; signing keys, replay memory and throttle
+outlive it (`Keep`).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from agent_gateway.config.identities import Agent as AgentConfig
+from agent_gateway.config.identities import ApiKey as ApiKeyConfig
+from agent_gateway.config.identities import ClientSecret, Oidc
+from agent_gateway.config.identities import Issuer as IssuerConfig
+from agent_gateway.config.identities import PrivateKeyJwt as PrivateKeyJwtConfig
+from agent_gateway.config.load import Loaded
+from agent_gateway.egress.control_client import ControlClient
+from agent_gateway.egress.resolve import EgressRules
+from agent_gateway.identity.agents import Agent, Agents, ConfigurationConflict, Credential, OidcBinding, PrivateKeyJwt
+from agent_gateway.identity.api_keys import ApiKey
+from agent_gateway.identity.authenticate import Authenticator
+from agent_gateway.identity.client_secrets import SecretHash, WeakSecret, hash_secret
+from agent_gateway.identity.jwks import JwksCache, fetching
+from agent_gateway.identity.keys import SigningKeys
+from agent_gateway.identity.metadata import Endpoints
+from agent_gateway.identity.token_service import TokenGuards, TokenService, TokenSettings
+from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator
+from agent_gateway.ports import Clock
+from agent_gateway.snapshot import Identity
+
+SCOPES = ("tools:call",)
+
+
+class BadIdentity(ValueError):
+    """The configuration names an identity that cannot be; the message says where."""
+
+
+@dataclass(slots=True)
+class Keep:
+    """What of identity outlives a configuration.
+
+    caches   key sets of external issuers, by everything they were made from
+    secrets  hashes by (secret, agent): a slow hash is not made again for an unchanged secret
+    """
+
+    keys: SigningKeys
+    guards: TokenGuards
+    clock: Clock
+    epoch: int = 0
+    caches: dict[tuple[str, str, bool], JwksCache] | None = None
+    secrets: dict[tuple[str, str], SecretHash] | None = None
+
+
+def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
+    """Return who may call under this configuration. May take 50 ms per short secret: run it in a thread.
+
+    Raises `BadIdentity`.
+    """
+    config = loaded.config
+    try:
+        agents = Agents([_agent(name, agent, loaded, keep) for name, agent in config.agents.items()])
+    except ConfigurationConflict as error:
+        raise BadIdentity(str(error)) from error
+    service: TokenService | None = None
+    rows: list[tuple[Issuer, KeySource]] = []
+    if config.token_service.enabled:
+        settings = TokenSettings(issuer_url(loaded), config.token_service.access_token_ttl_s)
+        service = TokenService(settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock)
+        own = Issuer("own", settings.issuer, algorithms=frozenset({"ES256"}), is_own=True)
+        rows.append((own, keep.keys))
+    rows.extend((_issuer(name, issuer, loaded), _key_source(issuer, keep)) for name, issuer in config.issuers.items())
+    keep.epoch += 1
+    epoch = keep.epoch
+    try:
+        validator = Validator(rows, clock=keep.clock)
+    except ValueError as error:
+        raise BadIdentity(str(error)) from error
+    authenticator = Authenticator(
+        agents, validator, clock=keep.clock, epoch=_constant(epoch), scopes=frozenset(endpoints.scopes)
+    )
+    return Identity(agents, authenticator, endpoints, service)
+
+
+def issuer_url(loaded: Loaded) -> str:
+    """Return the issuer identifier of the embedded token service."""
+    return loaded.config.token_service.issuer or loaded.config.listeners.data.url
+
+
+def _constant(value: int) -> Callable[[], int]:
+    return lambda: value
+
+
+def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
+    return Agent(
+        id=name,
+        tenant=agent.tenant,
+        teams=tuple(sorted(f"{agent.tenant}/{team}" for team in agent.teams)),
+        trust=agent.trust,
+        generation=agent.generation,
+        is_active=agent.state == "active",
+        credentials=tuple(_credential(name, one, loaded, keep) for one in agent.credentials),
+    )
+
+
+def _credential(
+    name: str, credential: ClientSecret | PrivateKeyJwtConfig | ApiKeyConfig | Oidc, loaded: Loaded, keep: Keep
+) -> Credential:
+    if isinstance(credential, ClientSecret):
+        return _hashed(name, loaded.reveal(credential.secret), keep)
+    if isinstance(credential, PrivateKeyJwtConfig):
+        try:
+            key_set = KeySet.import_key_set(json.loads(loaded.key_sets[credential.jwks_path]))
+        except (ValueError, JoseError, KeyError) as error:
+            raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
+        return PrivateKeyJwt(tuple(key_set.keys))
+    if isinstance(credential, ApiKeyConfig):
+        return ApiKey(credential.id, credential.sha256)
+    return OidcBinding(credential.issuer, tuple(sorted(credential.match.items())))
+
+
+def _hashed(name: str, secret: str, keep: Keep) -> SecretHash:
+    if keep.secrets is None:
+        keep.secrets = {}
+    key = (name, secret)
+    if key not in keep.secrets:
+        try:
+            keep.secrets[key] = hash_secret(secret)
+        except WeakSecret as error:
+            raise BadIdentity(f"the client secret of agent `{name}`: {error}") from error
+    return keep.secrets[key]
+
+
+def _issuer(name: str, issuer: IssuerConfig, loaded: Loaded) -> Issuer:
+    claims = issuer.claims
+    return Issuer(
+        name=name,
+        issuer=issuer.issuer,
+        tenant=issuer.tenant,
+        audiences=frozenset(issuer.audiences),
+        algorithms=frozenset(issuer.algorithms),
+        claims=ClaimMap(claims.subject, claims.client, claims.scopes, claims.teams or ""),
+        teams=frozenset(loaded.config.tenants[issuer.tenant].teams),
+        unbound=issuer.unbound,
+        is_legacy_typ=issuer.legacy_typ,
+        max_lifetime_s=int(issuer.max_lifetime_s),
+    )
+
+
+def _key_source(issuer: IssuerConfig, keep: Keep) -> JwksCache:
+    if keep.caches is None:
+        keep.caches = {}
+    key = (issuer.issuer, issuer.jwks_url or "", issuer.allow_private)
+    if key not in keep.caches:
+        client = ControlClient(EgressRules(allow_private=issuer.allow_private))
+        keep.caches[key] = JwksCache(
+            issuer.issuer, fetch=fetching(client), clock=keep.clock, jwks_url=issuer.jwks_url or ""
+        )
+    return keep.caches[key]

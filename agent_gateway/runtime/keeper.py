@@ -1,0 +1,159 @@
+"""Keeping a worker's snapshot up to date: start, reload, refresh, drain.
+
+A bad new configuration never replaces a good running one: it is refused with
+every mistake, and what runs keeps running. Upstreams that a reload lets go are
+closed once the calls that still use them have ended.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent_gateway.config.load import Loaded, load
+from agent_gateway.config.problems import ConfigErrors
+from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at
+from agent_gateway.runtime.upstream_set import Kept
+from agent_gateway.runtime.watch import Watch
+from agent_gateway.snapshot import Snapshot
+from agent_gateway.telemetry.logs import log
+
+RETRY_MISSING_EVERY_S = 2.0
+LOOK_AGAIN_EVERY_S = 30.0
+
+
+class Keeper:
+    """Knows where the configuration is and what it became."""
+
+    def __init__(self, path: Path, provisioner: Provisioner) -> None:
+        self.path = path
+        self.last_problem = ""  # why the last reload was refused; empty when it was not
+        self._provisioner = provisioner
+        self._loaded: Loaded | None = None
+        self._kept: dict[str, Kept] = {}
+        self._seen: dict[str, Seen] = {}
+        self._lock = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration that is served."""
+        assert self._loaded is not None
+        return self._loaded
+
+    async def start(self) -> Snapshot:
+        """Return the first snapshot. Raises `ConfigErrors` or `BadConfiguration`."""
+        loaded = await asyncio.to_thread(load, self.path)
+        kept = self._provisioner.upstreams(loaded, {})
+        try:
+            seen = await _look_at_all(loaded, kept, {})
+            snapshot = await self._provisioner.provision(loaded, kept, seen)
+        except BaseException:
+            await _close(kept, {}, 0)
+            raise
+        self._loaded, self._kept, self._seen = loaded, kept, seen
+        return snapshot
+
+    async def reload(self, gateway: Gateway) -> bool:
+        """Serve what the file says now; return whether that was possible. What is wrong is logged and kept."""
+        async with self._lock:
+            try:
+                snapshot = await self._reloaded()
+            except (ConfigErrors, BadConfiguration) as errors:
+                self.last_problem = str(errors)
+                gateway.services.metrics.reloads.labels("refused").inc()
+                log(logging.ERROR, "the new configuration is refused; the old one stays", mistakes=str(errors))
+                return False
+            self.last_problem = ""
+            gateway.services.metrics.reloads.labels("served").inc()
+            if snapshot is not None:
+                gateway.swap(snapshot)
+                log(logging.INFO, "serving the new configuration", snapshot=snapshot.id)
+            return True
+
+    async def _reloaded(self) -> Snapshot | None:
+        loaded = await asyncio.to_thread(load, self.path)
+        if loaded.digest == self.loaded.digest:
+            return None
+        before = self._kept
+        kept = self._provisioner.upstreams(loaded, before)
+        fresh = {name: one for name, one in kept.items() if before.get(name) is not one}
+        try:
+            seen = await _look_at_all(loaded, kept, {name: self._seen[name] for name in kept if name in self._seen})
+            snapshot = await self._provisioner.provision(loaded, kept, seen)
+        except BaseException:
+            await _close(fresh, {}, 0)
+            raise
+        self._loaded, self._kept, self._seen = loaded, kept, seen
+        self._retire(before, kept, loaded.config.limits.drain_timeout_s)
+        return snapshot
+
+    def _retire(self, before: Mapping[str, Kept], kept: Mapping[str, Kept], drain_s: float) -> None:
+        task = asyncio.ensure_future(_close(before, kept, drain_s))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def refresh(self, gateway: Gateway, *, only_missing: bool = False) -> None:
+        """Look at the upstreams again and serve what changed."""
+        async with self._lock:
+            names = [name for name in self._kept if not only_missing or self._seen[name].missing]
+            looks = [look_at(self.loaded, name, self._kept[name].upstream, self._seen[name]) for name in names]
+            fresh = dict(zip(names, await asyncio.gather(*looks), strict=True))
+            if all(_is_same(self._seen[name], fresh[name]) for name in names):
+                return
+            self._seen = {**self._seen, **fresh}
+            snapshot = await self._provisioner.provision(self.loaded, self._kept, self._seen)
+            gateway.swap(snapshot)
+            log(logging.INFO, "the catalogue changed", snapshot=snapshot.id, tools=len(snapshot.catalog.entries))
+
+    async def keep(self, gateway: Gateway, watch: Watch) -> None:
+        """Reload when files change or someone nudges, look at upstreams now and then, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reload_forever(gateway, watch))
+            group.create_task(self._refresh_forever(gateway, RETRY_MISSING_EVERY_S, only_missing=True))
+            group.create_task(self._refresh_forever(gateway, LOOK_AGAIN_EVERY_S, only_missing=False))
+
+    async def _reload_forever(self, gateway: Gateway, watch: Watch) -> None:
+        while True:
+            await watch.changed()
+            await self.reload(gateway)
+
+    async def _refresh_forever(self, gateway: Gateway, every_s: float, *, only_missing: bool) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            for name, one in self._kept.items():
+                gateway.services.metrics.upstream_up.labels(name).set(one.upstream.health().state != "down")
+            try:
+                await self.refresh(gateway, only_missing=only_missing)
+            except BadConfiguration as error:  # the catalogue moved in a way the configuration cannot bear
+                log(logging.ERROR, "the changed catalogue cannot be served; the old one stays", why=str(error))
+
+    async def aclose(self) -> None:
+        """Close every upstream."""
+        await _close(self._kept, {}, 0)
+        for task in list(self._closing):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def _is_same(before: Seen, after: Seen) -> bool:
+    return before.missing == after.missing and before.part == after.part
+
+
+async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:
+    looks = [look_at(loaded, name, one.upstream, before.get(name)) for name, one in kept.items()]
+    return dict(zip(kept, await asyncio.gather(*looks), strict=True))
+
+
+async def _close(before: Mapping[str, Kept], kept: Mapping[str, Kept], drain_s: float) -> None:
+    """Close what of `before` is not in `kept`, after the calls that may still use it had `drain_s` to end."""
+    gone = [one for name, one in before.items() if kept.get(name) is not one]
+    if not gone:
+        return
+    try:
+        await asyncio.sleep(drain_s)
+    finally:
+        await asyncio.gather(*(one.upstream.aclose() for one in gone), return_exceptions=True)

@@ -1,0 +1,94 @@
+"""What one caller sees at one endpoint: filtered by the rule that decides calls, cached per caller.
+
+Tools of an upstream that is down are left out, and the list says so.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agent_gateway.snapshot import Snapshot
+from gateway_policies.call import Capability
+from gateway_policies.principal import Principal
+from mcp_registry.catalog import View, tools_list
+from mcp_registry.protocol.versions import Era
+
+MAX_LISTINGS = 1000
+
+_Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Listing:
+    """The tools one caller sees, in the endpoint's order.
+
+    degraded  which upstreams are missing and why, in public words; empty when none is
+    """
+
+    view: View
+    visible: Sequence[Capability]
+    degraded: str
+    _pages: dict[tuple[Era, int, int], tuple[bytes, int | None]] = field(
+        default_factory=dict[tuple[Era, int, int], tuple[bytes, int | None]]
+    )
+
+    def page(self, era: Era, offset: int, size: int) -> tuple[bytes, int | None]:
+        """Return one page as a raw JSON array, and where the next begins (None: nowhere)."""
+        key = (era, offset, size)
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = tools_list(self.view, self.visible, era, offset=offset, page=size)
+        return page
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names shown, in order."""
+        return tuple(self.view.shown_name(capability) for capability in self.visible)
+
+
+class Listings:
+    """The listings of one snapshot, remembered by everything they depend on."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Key, Listing] = OrderedDict()
+
+    def clear(self) -> None:
+        """Forget them all: another snapshot is served."""
+        self._kept.clear()
+
+    def get(self, snapshot: Snapshot, principal: Principal, path: str) -> Listing:
+        """Return what `principal` sees at `path`, computing it when something it depends on has changed."""
+        route = snapshot.routes[path]
+        down = _down(snapshot, route.view)
+        key: _Key = (
+            snapshot.id, path, down, principal.key, principal.kind, principal.teams, principal.trust,
+            principal.scopes, principal.chain, principal.generation,
+        )  # fmt: skip
+        listing = self._kept.get(key)
+        if listing is None:
+            listing = self._kept[key] = _make(snapshot, principal, path, down)
+            if len(self._kept) > MAX_LISTINGS:
+                self._kept.popitem(last=False)
+        return listing
+
+
+def _down(snapshot: Snapshot, view: View) -> tuple[tuple[str, str], ...]:
+    """Return (upstream, public reason) of what is missing at an endpoint."""
+    names = [view.name] if view.is_native else list(snapshot.upstreams)
+    found: list[tuple[str, str]] = []
+    for name in names:
+        health = snapshot.upstreams[name].health()
+        if health.state == "down":
+            found.append((name, health.detail or "it does not answer"))
+        elif name in snapshot.missing:
+            found.append((name, snapshot.missing[name]))
+    return tuple(found)
+
+
+def _make(snapshot: Snapshot, principal: Principal, path: str, down: tuple[tuple[str, str], ...]) -> Listing:
+    route = snapshot.routes[path]
+    silent = {name for name, _ in down}
+    there = [capability for capability in route.view.capabilities if capability.upstream not in silent]
+    visible = snapshot.bundle.visible(principal, there, route=route.name)
+    degraded = "; ".join(f"{name}: {reason}" for name, reason in down)
+    return Listing(route.view, visible, degraded)

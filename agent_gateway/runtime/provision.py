@@ -1,0 +1,217 @@
+"""Making snapshots: load → validate → provision, beside the running one and never in its place.
+
+Nothing here serves a request. What fails raises `BadConfiguration`, and the
+caller keeps what it has. Upstreams that a new snapshot no longer needs are
+handed back to be drained and closed.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gateway_policies
+from agent_gateway.config.load import Loaded
+from agent_gateway.config.root import Config
+from agent_gateway.identity.metadata import Endpoints
+from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
+from agent_gateway.ports import Clock, McpUpstream
+from agent_gateway.runtime import governance
+from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
+from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
+from agent_gateway.runtime.upstream_set import Kept, make_upstreams
+from agent_gateway.snapshot import Route, Snapshot
+from gateway_policies.bundle import PolicyBundle, compile_bundle
+from gateway_policies.principal import Principal
+from gateway_policies.refusal import Refusal
+from gateway_policies.sources import PolicyErrors, PolicySource
+from gateway_policies.world import World
+from mcp_registry.catalog import (
+    Catalog,
+    ToolRule,
+    Toolset,
+    UpstreamCatalog,
+    UpstreamTools,
+    View,
+    assemble,
+    read_upstream,
+)
+from mcp_registry.protocol import strict_json
+
+
+class BadConfiguration(Exception):
+    """The configuration cannot be served; every line says one mistake."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so."""
+
+    part: UpstreamCatalog
+    missing: str = ""  # public reason; empty while it answers
+
+
+class Provisioner:
+    """Makes snapshots of this worker, and remembers what can be used again."""
+
+    def __init__(self, keep: Keep, clock: Clock) -> None:
+        self._keep = keep
+        self._clock = clock
+        self._validators: dict[str, Validator] = {}
+
+    async def provision(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
+        """Return the snapshot of a configuration, its upstreams and what they showed. Raises `BadConfiguration`."""
+        return await asyncio.to_thread(self._make, loaded, kept, seen)
+
+    def upstreams(self, loaded: Loaded, previous: Mapping[str, Kept]) -> dict[str, Kept]:
+        """Return the upstreams of a configuration, those unchanged as they are. Raises `BadConfiguration`."""
+        try:
+            return make_upstreams(loaded, previous, self._clock)
+        except ValueError as error:
+            raise BadConfiguration([f"upstreams: {error}"]) from error
+
+    def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
+        config = loaded.config
+        toolsets = [Toolset(name, one.include, one.exclude) for name, one in config.toolsets.items()]
+        catalog = assemble([seen[name].part for name in kept], toolsets)
+        missing = {name: seen[name].missing for name in kept if seen[name].missing}
+        world = governance.world_of(config, catalog, set(kept) - set(missing))
+        sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
+        bundle, findings = _bundle(sources, world)
+        views = _views(config, catalog, kept)
+        endpoints = _endpoints(loaded, views)
+        try:
+            identity = make_identity(loaded, endpoints, self._keep)
+        except BadIdentity as error:
+            raise BadConfiguration([f"agents: {error}"]) from error
+        data = config.listeners.data
+        return Snapshot(
+            id=_digest(loaded, bundle, catalog, missing),
+            config=config,
+            identity=identity,
+            head_rules=HeadRules(
+                hosts=hosts_of(data.url, data.host, data.port, data.allowed_hosts),
+                origins=frozenset({origin_of(data.url), *(one.lower() for one in data.allowed_origins)}),
+                max_headers=config.limits.headers,
+            ),
+            catalog=catalog,
+            bundle=bundle,
+            budgets=governance.budgets_of(config),
+            rates=governance.rates_of(config),
+            upstreams={name: one.upstream for name, one in kept.items()},
+            routes=_routes(views, endpoints),
+            validators=self._compiled(catalog),
+            missing=missing,
+            findings=(*(f"{one.file}:{one.line}: {one.key}: {one.message}" for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
+        )
+
+    def _compiled(self, catalog: Catalog) -> dict[str, Validator]:
+        """Return a validator per tool; those of unchanged definitions are used again."""
+        by_pin: dict[str, Validator] = {}
+        for entry in catalog.entries.values():
+            pin = entry.capability.pin
+            by_pin[pin] = self._validators.get(pin) or _validator(bytes(entry.input_schema))
+        self._validators = by_pin
+        return {name: by_pin[entry.capability.pin] for name, entry in catalog.entries.items()}
+
+
+def _validator(schema: bytes) -> Validator:
+    try:
+        return compile_schema(strict_json.parse(schema, max_depth=128))
+    except (BadSchema, Refusal) as error:
+        return NeverValid(str(error))
+
+
+def _bundle(sources: Sequence[PolicySource], world: World) -> tuple[PolicyBundle, list[str]]:
+    """Return the compiled policies and what is odd about them.
+
+    A policy that names a tool which its upstream no longer has must not stop the gateway: policies are
+    first held to the live catalogue, and, should only that fail, to the configuration alone.
+    """
+    try:
+        bundle = compile_bundle(sources, world)
+    except PolicyErrors as errors:
+        try:
+            bundle = compile_bundle(sources, replace(world, known=frozenset(), arguments={}))
+        except PolicyErrors as still:
+            raise BadConfiguration([str(one) for one in still.errors]) from still
+        return bundle.with_world(world), [str(one) for one in errors.errors]
+    return bundle, [str(one) for one in bundle.findings]
+
+
+def _views(config: Config, catalog: Catalog, kept: Mapping[str, Kept]) -> dict[str, tuple[str, View]]:
+    """Return (route name, view) by path; the first is the default endpoint."""
+    everything = catalog.toolsets.get("default") or View("mcp", catalog.entries)
+    views = {"/mcp": ("mcp", everything)}
+    views.update({f"/mcp/{name}": (name, catalog.toolsets[name]) for name in config.toolsets})
+    views.update({f"/servers/{name}/mcp": (f"servers/{name}", catalog.servers[name]) for name in kept})
+    return views
+
+
+def _endpoints(loaded: Loaded, views: Mapping[str, object]) -> Endpoints:
+    issuers = [issuer.issuer for issuer in loaded.config.issuers.values()]
+    if loaded.config.token_service.enabled:
+        issuers.insert(0, issuer_url(loaded))
+    return Endpoints(loaded.config.listeners.data.url, tuple(views), SCOPES, tuple(issuers))
+
+
+def _routes(views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:
+    return {
+        path: Route(path, name, endpoints.url(path), endpoints.metadata_url(path), view)
+        for path, (name, view) in views.items()
+    }
+
+
+def _digest(loaded: Loaded, bundle: PolicyBundle, catalog: Catalog, missing: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(f"{loaded.digest}\n{bundle.stamp}\n".encode())
+    for name, entry in catalog.entries.items():
+        digest.update(f"{name} {entry.capability.pin}\n".encode())
+    digest.update(repr(sorted(missing.items())).encode())
+    return digest.hexdigest()[:16]
+
+
+def starter_policies() -> str:
+    """Return the policies that ship, from the wheel or from a checkout."""
+    package = Path(gateway_policies.__file__).parent
+    for folder in (package / "bundles", package.parent / "bundles"):
+        file = folder / "starter.cedar"
+        if file.is_file():
+            return file.read_text("utf-8")
+    raise BadConfiguration(["policies.starter: the policies that ship with the gateway are not installed"])
+
+
+# --- what upstreams show -----------------------------------------------------------------------
+
+
+async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen | None) -> Seen:
+    """Ask one upstream for its tools; what it showed before stays known when it does not answer."""
+    config = loaded.config.upstreams[name]
+    try:
+        async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
+            definitions = await upstream.list_tools(service_principal(loaded.config))
+    except TimeoutError:
+        return _unseen(name, before, "its list did not come in time")
+    except Refusal as refusal:
+        return _unseen(name, before, refusal.message)
+    rules = [
+        ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
+        for pattern, rule in config.tools.items()
+    ]
+    tools = UpstreamTools(name, definitions, frozenset(config.tags), rules)
+    return Seen(await asyncio.to_thread(read_upstream, tools))
+
+
+def _unseen(name: str, before: Seen | None, why: str) -> Seen:
+    part = before.part if before is not None else UpstreamCatalog(name, (), ())
+    return Seen(part, why)
+
+
+def service_principal(config: Config) -> Principal:
+    """Return whom the gateway lists tools as: its own, in the only tenant when there is one."""
+    tenant = next(iter(config.tenants)) if len(config.tenants) == 1 else ""
+    return Principal(kind="workload", id="agent-gateway", tenant=tenant, issuer="gateway", credential="internal")

@@ -1,0 +1,97 @@
+"""Calls that run now: who may cancel them, how many one caller has, which answers need a sign of life."""
+
+import asyncio
+import contextlib
+from collections.abc import Generator, Hashable
+
+from agent_gateway.listeners.body import ClientGone
+from agent_gateway.listeners.reply import Reply
+from agent_gateway.runtime.counting import Tally
+from gateway_policies.refusal import TooMuch
+
+
+class InCharge:
+    """The right to cancel one running call, once."""
+
+    __slots__ = ("_task", "is_done", "was_cancelled")
+
+    def __init__(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+        self.is_done = False
+        self.was_cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the call unless it has ended."""
+        if not self.is_done:
+            self.is_done = True
+            self.was_cancelled = True
+            self._task.cancel()
+
+    def cancel_unless_done(self, left: "asyncio.Future[None]") -> None:
+        """Cancel the call because its client left; for a watch that ended by itself."""
+        if not left.cancelled():
+            self.cancel()
+
+    def forgive(self) -> None:
+        """The cancellation was ours and has been dealt with."""
+        self._task.uncancel()
+
+
+class Running:
+    """Every call of this worker that has not ended."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Hashable, InCharge] = {}
+        self._replies: set[Reply] = set()
+        self._tally = Tally()
+
+    @contextlib.contextmanager
+    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> Generator[InCharge]:
+        """Count one call of `caller` while the block runs; raises `TooMuch` when `limit` run already.
+
+        key  under which `cancel` finds it; None when nobody can ask for that
+        """
+        if not self._tally.enter(caller, limit):
+            raise TooMuch(
+                f"{limit} calls of this caller are running already",
+                code="over_concurrency",
+                hint="wait for one to end",
+                retry_after_s=1,
+            )
+        task = asyncio.current_task()
+        assert task is not None
+        in_charge = InCharge(task)
+        if key is not None:
+            self._by_key[key] = in_charge
+        self._replies.add(reply)
+        try:
+            yield in_charge
+        finally:
+            in_charge.is_done = True
+            self._replies.discard(reply)
+            self._tally.leave(caller)
+            if key is not None and self._by_key.get(key) is in_charge:
+                del self._by_key[key]
+
+    def cancel(self, key: Hashable) -> bool:
+        """Cancel the call under `key`; say whether there was one."""
+        found = self._by_key.get(key)
+        if found is not None:
+            found.cancel()
+        return found is not None
+
+    @property
+    def count(self) -> int:
+        """How many calls run now."""
+        return self._tally.total
+
+    async def keep_alive(self, every_s: float) -> None:
+        """Give every answer that has been silent for `every_s` a sign of life, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(every_s / 3)
+            now = loop.time()
+            silent = [reply for reply in self._replies if now - reply.last_write > every_s]
+            for reply in silent:
+                with contextlib.suppress(OSError, ClientGone):  # the call's own task meets the same fault and tells it
+                    await reply.keep_alive(now)

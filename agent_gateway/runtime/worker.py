@@ -1,0 +1,155 @@
+"""One worker process: opens its books, builds the gateway, serves, and ends in order.
+
+The order of ending is the reverse of the order of beginning: stop accepting,
+let calls end, close upstreams, make the log durable, give leases back.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_gateway.admin.app import AdminApp
+from agent_gateway.config.load import Loaded, load
+from agent_gateway.identity.keys import SigningKeys
+from agent_gateway.identity.replay import FileReplay
+from agent_gateway.identity.sealing import Sealer
+from agent_gateway.identity.throttle import Throttle
+from agent_gateway.identity.token_service import TokenGuards
+from agent_gateway.listeners.data import DataApp
+from agent_gateway.listeners.deadlines import EdgeLimits
+from agent_gateway.listeners.serve import Listener, serving
+from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.services import Services
+from agent_gateway.runtime.books import Books, DataDir, open_books
+from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
+from agent_gateway.runtime.identities import Keep
+from agent_gateway.runtime.keeper import Keeper
+from agent_gateway.runtime.provision import Provisioner
+from agent_gateway.runtime.watch import Watch
+from agent_gateway.telemetry.logs import log
+from agent_gateway.telemetry.metrics import Metrics
+from agent_gateway.telemetry.spans import EndedCall, Spans
+
+_ROTATE_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running gateway and what it is made of."""
+
+    gateway: Gateway
+    keeper: Keeper
+    books: Books
+    data: DataDir
+
+
+@contextlib.asynccontextmanager
+async def working(path: Path, clock: Callable[[], float] = time.time) -> AsyncGenerator[Worker]:
+    """Build the gateway that `path` describes and keep it up to date while the block runs.
+
+    Raises `ConfigErrors`, `BadConfiguration`, or `Unavailable` when the data directory is not usable.
+    """
+    loaded = await asyncio.to_thread(load, path)
+    data = DataDir(loaded.data_dir)
+    async with open_books(data, loaded.config.audit, loaded.config.workers, clock) as books:
+        keys = SigningKeys(data.keys, clock=clock)
+        guards = TokenGuards(FileReplay(data.root / "replay.db", clock=clock), Throttle(clock=clock))
+        keeper = Keeper(path, Provisioner(Keep(keys, guards, clock), clock))
+        snapshot = await keeper.start()
+        chance = random.SystemRandom()
+        spans = _spans(loaded)
+        services = Services(clock, time.monotonic_ns, books.log, books.ledger, books.seal, Metrics())
+        if spans is not None:
+            services.on_end = _offering(spans)
+        sealer = Sealer(data.keys, clock=clock)
+        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits))
+        chores = [
+            asyncio.ensure_future(keeper.keep(gateway, Watch(lambda: keeper.loaded.watched))),
+            asyncio.ensure_future(gateway.active.keep_alive(KEEP_ALIVE_EVERY_S)),
+            asyncio.ensure_future(_rotate_keys(keys, sealer, loaded.config.token_service.key_rotation_days * 86_400.0)),
+        ]
+        try:
+            yield Worker(gateway, keeper, books, data)
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            await keeper.aclose()
+            if spans is not None:
+                await asyncio.to_thread(spans.close)
+
+
+async def serve(
+    path: Path, data_socket: socket.socket, admin_socket: socket.socket, started: Callable[[Worker], None]
+) -> None:
+    """Serve both listeners until SIGTERM or SIGINT; SIGHUP reloads.
+
+    started  called once everything answers
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with working(path) as worker:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, _nudge, worker)
+        limits = worker.gateway.snapshot.config.limits
+        edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
+        common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s))
+        listeners = [
+            Listener("data", DataApp(worker.gateway), data_socket, *common),
+            Listener("admin", AdminApp(worker.gateway, worker.keeper, worker.data), admin_socket, *common),
+        ]
+        async with serving(listeners):
+            log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
+            started(worker)
+            await stop.wait()
+            log(logging.INFO, "draining", running=worker.gateway.active.count)
+
+
+def _nudge(worker: Worker) -> None:
+    task = asyncio.ensure_future(worker.keeper.reload(worker.gateway))
+    task.add_done_callback(lambda done: done.exception())
+
+
+async def _rotate_keys(keys: SigningKeys, sealer: Sealer, age_s: float) -> None:
+    while True:
+        await asyncio.sleep(_ROTATE_EVERY_S)
+        await asyncio.to_thread(keys.rotate_if_due, age_s)
+        await asyncio.to_thread(sealer.rotate_if_due)
+
+
+def _spans(loaded: Loaded) -> Spans | None:
+    endpoint = loaded.config.telemetry.otlp_endpoint
+    return None if endpoint is None else Spans.to_collector(endpoint)
+
+
+def _offering(spans: Spans) -> Callable[[Exchange], None]:
+    def offer(exchange: Exchange) -> None:
+        call = exchange.call
+        if call is None or not exchange.trace.is_sampled:
+            return
+        start_ns = int(exchange.started_at * 1e9)
+        attributes: dict[str, str | int | bool] = {
+            "mcp.method.name": "tools/call",
+            "gen_ai.tool.name": call.capability.name,
+            "agent_gateway.upstream": call.capability.upstream,
+            "agent_gateway.tenant": call.principal.tenant,
+            "agent_gateway.agent": call.principal.id,
+            "agent_gateway.call": call.id,
+        }
+        end_ns = start_ns + time.monotonic_ns() - exchange.started_ns
+        is_error = exchange.status != "ok"
+        name = f"tools/call {call.capability.name}"
+        spans.offer(
+            exchange.trace, EndedCall(name, start_ns, end_ns, is_error, exchange.code or exchange.status, attributes)
+        )
+
+    return offer

@@ -1,0 +1,224 @@
+"""Accounts: what one worker has leased of each bucket, in memory, and what became of it.
+
+Plain synchronous bookkeeping: no clock, no store, no loop. `leased_ledger` moves it to and from the
+store of record.
+
+INVARIANT, per account:  leased = free + spare + held by unbooked holds + deltas not yet flushed.
+Holding, booking and settling only move amounts between the terms on the right, so `leased` changes
+in two places only: when the store grants, and when something is flushed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent_gateway.ports import Charge, Hold
+from agent_gateway.stores.ledger_store import Ask, Entry, Grant, Key
+
+
+@dataclass(slots=True)
+class Account:
+    """One bucket in one window, as this worker knows it."""
+
+    limit: int
+    free: int = 0  # leased, and nobody's
+    spare: int = 0  # leased, not to be spent any more: goes back at the next chance
+    leased: int = 0  # what the store has set aside for this worker
+    used: int = 0  # held since the last flush: what is worth keeping
+    answer: Grant | None = None  # what the store last said when it could not give enough
+    answered_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Unbooked:
+    hold: Hold
+    floor: int  # the record of this hold comes after this index
+    since: float  # unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one flush tells the store: arguments of `LedgerStore.flush`, and the sum of the entries."""
+
+    mark: int
+    entries: tuple[Entry, ...]
+    leases: Mapping[Key, int]
+    spent: Mapping[Key, int]
+
+
+@dataclass(slots=True)
+class Accounts:
+    """All accounts, holds and unreported entries of one worker."""
+
+    by_key: dict[Key, Account] = field(default_factory=dict[Key, Account])
+    unbooked: dict[str, Unbooked] = field(default_factory=dict[str, Unbooked])  # oldest first
+    booked: dict[str, Hold] = field(default_factory=dict[str, Hold])
+    entries: list[Entry] = field(default_factory=list[Entry])
+    dirty: set[Key] = field(default_factory=set[Key])  # the store may think otherwise of these leases
+    last_index: int = -1  # of any record seen
+    mark: int = -1  # decisions up to here are flushed
+
+    def hold(self, hold: Hold, now: float) -> Charge | None:
+        """Set every charge aside or none; return the first that does not fit, or None when all do."""
+        taken: list[tuple[Account, int]] = []
+        for charge in hold.charges:
+            account = self.by_key.get((charge.bucket, charge.window))
+            if account is None or account.limit != charge.limit or account.free < charge.amount:
+                for other, amount in taken:
+                    other.free += amount
+                return charge
+            account.free -= charge.amount
+            taken.append((account, charge.amount))
+        for account, amount in taken:
+            account.used += amount
+        self.unbooked[hold.id] = Unbooked(hold, self.last_index, now)
+        return None
+
+    def book(self, hold_id: str, index: int) -> None:
+        """Make an unbooked hold a charge; `KeyError` when there is no such hold."""
+        if index <= self.mark:
+            raise ValueError("a hold must be booked on a record that was made after it")
+        hold = self.unbooked.pop(hold_id).hold
+        self.booked[hold.id] = hold
+        self.last_index = max(self.last_index, index)
+        if hold.charges:
+            deltas = tuple((c.bucket, c.window, c.amount) for c in hold.charges)
+            self.entries.append(Entry(index, hold.id, is_decision=True, deltas=deltas))
+
+    def settle(self, hold_id: str, actual: Sequence[int], index: int) -> None:
+        """Keep `actual` of a booked hold and free the rest; nothing when it is settled already."""
+        hold = self.booked.get(hold_id)
+        if hold is None:
+            return
+        pairs = list(zip(hold.charges, actual, strict=True))
+        if any(not 0 <= used <= charge.amount for charge, used in pairs):
+            raise ValueError("a hold is settled with amounts from 0 to what was held")
+        del self.booked[hold_id]
+        self.last_index = max(self.last_index, index)
+        if not pairs:
+            return
+        for charge, used in pairs:
+            self._put_back(charge, charge.amount - used)
+        rest = tuple((c.bucket, c.window, used - c.amount) for c, used in pairs if used != c.amount)
+        self.entries.append(Entry(index, hold.id, is_decision=False, deltas=rest))
+
+    def release(self, hold_id: str) -> None:
+        """Undo an unbooked hold; nothing when there is none."""
+        unbooked = self.unbooked.pop(hold_id, None)
+        for charge in unbooked.hold.charges if unbooked else ():
+            self._put_back(charge, charge.amount)
+
+    def asks(self, calls: Iterable[Sequence[Charge]]) -> list[Ask]:
+        """Return what to ask the store so that each of `calls` can be held.
+
+        A limit that has changed takes back what was free under the old one first.
+        """
+        wanted: dict[Key, list[Charge]] = {}
+        for charges in calls:
+            for charge in charges:
+                wanted.setdefault((charge.bucket, charge.window), []).append(charge)
+        asks: list[Ask] = []
+        for key, charges in wanted.items():
+            limit = charges[-1].limit
+            account = self._account(key, limit)
+            is_changed = account.limit != limit
+            if is_changed:
+                self._change_limit(account, limit)
+            need = sum(charge.amount for charge in charges) - account.free
+            if need > 0 or is_changed:
+                least = max(0, min(charge.amount for charge in charges) - account.free)
+                asks.append(Ask(*key, limit, max(0, account.leased), max(0, need), least))
+        self.dirty.update((ask.bucket, ask.window) for ask in asks)
+        return asks
+
+    def granted(self, asks: Sequence[Ask], grants: Sequence[Grant], now: float) -> None:
+        """Take over what the store granted."""
+        for ask, grant in zip(asks, grants, strict=True):
+            account = self.by_key[ask.bucket, ask.window]
+            account.leased += grant.granted
+            account.free += grant.granted
+            account.answer = grant if grant.granted < ask.need else None
+            account.answered_at = now
+            self.dirty.discard((ask.bucket, ask.window))
+
+    def batch(self, durable_count: int, *, keep_none: bool = False) -> Batch | None:
+        """Return what is to be flushed now, giving up what is free and was not used; None: nothing.
+
+        durable_count  records below this index survive a power cut; others are kept back
+        keep_none      give up everything that is free
+
+        INVARIANT: given up before the store is told, and never taken back when the telling
+        fails: the store may have heard it.
+        """
+        oldest = next(iter(self.unbooked.values()), None)
+        upto = durable_count - 1 if oldest is None else min(durable_count - 1, oldest.floor)
+        entries = tuple(entry for entry in self.entries if entry.index <= upto)
+        spent: dict[Key, int] = {}
+        for entry in entries:
+            for bucket, window, amount in entry.deltas:
+                spent[bucket, window] = spent.get((bucket, window), 0) + amount
+        for key, account in self.by_key.items():
+            if self._give_up(account, spent.get(key, 0), keep_none=keep_none):
+                self.dirty.add(key)
+        changed = self.dirty | spent.keys()
+        if not changed and not entries:
+            return None
+        leases = {key: max(0, self._account(key).leased - spent.get(key, 0)) for key in changed}
+        mark = max((entry.index for entry in entries), default=-1)
+        return Batch(max(mark, self.mark), entries, leases, spent)
+
+    def flushed(self, batch: Batch) -> None:
+        """Forget what the store has taken over, and accounts that nobody uses."""
+        done = {id(entry) for entry in batch.entries}
+        self.entries = [entry for entry in self.entries if id(entry) not in done]
+        self.mark = batch.mark
+        for key, amount in batch.spent.items():
+            self._account(key).leased -= amount
+        self.dirty -= batch.leases.keys()
+        self.forget_idle()
+
+    def forget_idle(self) -> None:
+        """Drop accounts that hold nothing; one that is met again begins at nothing, which is the same."""
+        self.by_key = {
+            key: account
+            for key, account in self.by_key.items()
+            if account.leased or account.free or account.spare or key in self.dirty
+        }
+
+    def _account(self, key: Key, limit: int = 0) -> Account:
+        account = self.by_key.get(key)
+        if account is None:
+            account = self.by_key[key] = Account(limit)
+        return account
+
+    def _put_back(self, charge: Charge, amount: int) -> None:
+        account = self._account((charge.bucket, charge.window), charge.limit)
+        if charge.limit > account.limit:  # held before the limit was lowered
+            account.spare += amount
+        else:
+            account.free += amount
+
+    def _change_limit(self, account: Account, limit: int) -> None:
+        account.limit = limit
+        account.answer = None
+        account.spare += account.free
+        account.free = 0
+        self._return_spare(account, account.leased)
+
+    def _give_up(self, account: Account, reported: int, *, keep_none: bool) -> bool:
+        """Return whether the account's lease became smaller."""
+        available = max(0, account.leased - reported)
+        kept = 0 if keep_none else min(account.free, account.used)
+        account.used = 0
+        extra = min(account.free - kept, max(0, available - account.spare))
+        account.free -= extra
+        account.spare += extra
+        return self._return_spare(account, available)
+
+    def _return_spare(self, account: Account, available: int) -> bool:
+        """Take what is spare out of the lease, as far as the lease is not needed for what was spent."""
+        returned = min(account.spare, available)
+        account.spare -= returned
+        account.leased -= returned
+        if returned:
+            account.answer = None
+        return returned > 0

@@ -1,0 +1,84 @@
+"""Prometheus metrics of one worker, cheap enough for the path of a warm call.
+
+Every name is here. Children are looked up once and kept. With several workers
+`PROMETHEUS_MULTIPROC_DIR` is set before this module is imported, and `render`
+adds the workers up.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The counters of this worker."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    calls: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    refusals: Counter = field(init=False)
+    in_flight: Gauge = field(init=False)
+    upstream_up: Gauge = field(init=False)
+    reloads: Counter = field(init=False)
+    _counted: dict[tuple[str, str], Callable[[], None]] = field(
+        init=False, default_factory=dict[tuple[str, str], Callable[[], None]]
+    )
+    _timed: dict[str, Callable[[float], None]] = field(init=False, default_factory=dict[str, Callable[[float], None]])
+
+    def __post_init__(self) -> None:
+        register = self.registry
+        self.calls = Counter(
+            "agent_gateway_calls", "Calls that were decided on.", ["upstream", "status"], registry=register
+        )
+        self.seconds = Histogram(
+            "agent_gateway_call_seconds",
+            "Time from decision to outcome.",
+            ["upstream"],
+            buckets=_BUCKETS,
+            registry=register,
+        )
+        self.refusals = Counter(
+            "agent_gateway_refusals", "Refusals by code, calls and requests alike.", ["code"], registry=register
+        )
+        self.in_flight = Gauge(
+            "agent_gateway_calls_in_flight", "Calls running now.", registry=register, multiprocess_mode="livesum"
+        )
+        self.upstream_up = Gauge(
+            "agent_gateway_upstream_up",
+            "1 when the upstream answered last.",
+            ["upstream"],
+            registry=register,
+            multiprocess_mode="livemin",
+        )
+        self.reloads = Counter("agent_gateway_reloads", "Configuration reloads.", ["result"], registry=register)
+
+    def count_call(self, upstream: str, status: str, seconds: float) -> None:
+        """Book one ended call."""
+        key = (upstream, status)
+        count = self._counted.get(key)
+        if count is None:
+            count = self._counted[key] = self.calls.labels(upstream, status).inc
+        count()
+        observe = self._timed.get(upstream)
+        if observe is None:
+            observe = self._timed[upstream] = self.seconds.labels(upstream).observe
+        observe(seconds)
+
+    def count_refusal(self, code: str) -> None:
+        """Book one refusal."""
+        self.refusals.labels(code).inc()
+
+    def render(self) -> bytes:
+        """Return the exposition text, of all workers when they share a directory."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        joint = CollectorRegistry()
+        MultiProcessCollector(joint)
+        return generate_latest(joint)

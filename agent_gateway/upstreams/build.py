@@ -1,0 +1,42 @@
+"""Build an upstream from its settings."""
+
+from collections.abc import Mapping
+
+from agent_gateway.ports import Clock, HttpClient
+from agent_gateway.upstreams.h1_response import H1Limits
+from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
+from agent_gateway.upstreams.mcp_http import Credentials, HttpUpstream
+from agent_gateway.upstreams.mcp_stdio import StdioUpstream
+from agent_gateway.upstreams.settings import UpstreamSettings
+
+
+def build_upstream(
+    settings: UpstreamSettings,
+    *,
+    credentials: Credentials,
+    clock: Clock,
+    environ: Mapping[str, str],
+    http: HttpClient | None = None,
+) -> HttpUpstream | StdioUpstream:
+    """Return the upstream, connected to nothing yet; `aclose` it.
+
+    credentials  headers of a principal's requests at this upstream; not asked for stdio
+    environ      our own environment, for children: only `PATH` and inherited names are taken
+    http         instead of a pool of its own; closed with the upstream
+    """
+    if settings.kind == "stdio":
+        return StdioUpstream(settings, clock, environ=environ)
+    return HttpUpstream(settings, http or http_pool(settings), credentials, clock)
+
+
+def http_pool(settings: UpstreamSettings) -> HttpPool:
+    """Return a pool with the limits, the egress rules and the TLS identity of this upstream."""
+    limits, timeouts = settings.limits, settings.timeouts
+    pool = PoolSettings(
+        rules=settings.rules,
+        max_connections=limits.max_connections,
+        max_waiting=limits.max_waiting,
+        connect_timeout_s=timeouts.connect_s,
+        h1=H1Limits(idle_timeout_s=timeouts.idle_s),
+    )
+    return HttpPool(pool, tls=settings.tls)

@@ -1,0 +1,368 @@
+"""The data path's HTTP client: a small pool of HTTP/1.1 connections to one upstream.
+
+Implements `ports.HttpClient`. A pool belongs to one upstream, so no two upstreams
+ever share a connection, a limit or a TLS identity. Every connection is dialled at
+an address that `egress` checked; there are no proxies, redirects or cookies.
+
+A request is tried a second time only on a fresh connection, only when the first
+one was reused, not one byte of an answer came, and the caller calls it idempotent.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
+from agent_gateway.ports import HttpRequest
+from agent_gateway.upstreams.h1 import H1Connection
+from agent_gateway.upstreams.h1_response import H1Limits, H1Response
+from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
+
+MAX_ORIGINS = 16  # (scheme, host, port) of one upstream; more is a mistake or an attack
+MAX_DIALS = 3  # addresses of a host that are tried for one connection
+_OWNED: Final = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te", b"trailer"}
+)
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
+_TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII, no fragment
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Limits of the connections to one upstream; all times in seconds."""
+
+    rules: EgressRules = field(default_factory=EgressRules)
+    max_connections: int = 256  # open at once, per origin
+    max_waiting: int = 1024  # requests that may wait for one of them, per origin
+    max_idle_s: float = 15.0  # below the keep-alive of common servers
+    connect_timeout_s: float = 5.0  # name, address, TLS: all of it
+    tick_s: float = 0.1  # how coarse deadlines are
+    h1: H1Limits = field(default_factory=H1Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a URL means for a connection; `path` holds the query too."""
+
+    is_tls: bool
+    host: str
+    port: int
+    host_header: bytes
+    path: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    future: "asyncio.Future[H1Connection | None]"  # None: a place is yours, open a connection
+    deadline: float
+
+
+class _Origin:
+    """The connections to one (scheme, host, port)."""
+
+    __slots__ = ("idle", "open", "waiting")
+
+    def __init__(self) -> None:
+        self.idle: deque[H1Connection] = deque()  # last in, first out
+        self.open = 0  # connections alive or being opened
+        self.waiting: deque[_Waiter] = deque()
+
+
+class HttpPool:
+    """Connections to one upstream.
+
+    tls  the client's TLS identity and trust; by default the system's trust and no certificate
+    getaddrinfo  the resolver below the egress rules
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        getaddrinfo: Getaddrinfo = system_getaddrinfo,
+    ) -> None:
+        self._settings = settings or PoolSettings()
+        self._tls = tls
+        self._getaddrinfo = getaddrinfo
+        self._origins: dict[tuple[bool, str, int], _Origin] = {}
+        self._origin_of: dict[H1Connection, _Origin] = {}
+        self._busy: set[H1Connection] = set()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def send(self, request: HttpRequest, *, timeout_s: float, idempotent: bool = False) -> H1Response:
+        """Send and return once the head is there; see `ports.HttpClient`.
+
+        timeout_s  from now, the wait for a connection included
+        Raises `UpstreamUnreachable` when nothing was written (codes `upstream_busy`, `egress_denied`,
+        `upstream_misconfigured`, `upstream_unreachable`), `UpstreamTimeout`, or `UpstreamFailed`
+        (codes `upstream_died`, `upstream_garbage`).
+        """
+        target = target_of(request.url)
+        payload = _payload(request, target)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        origin = self._origin(target)
+        connection, is_reused = await self._acquire(origin, target, deadline)
+        is_head = request.method == "HEAD"
+        try:
+            return await self._exchange(connection, payload, deadline - loop.time(), is_head)
+        except UpstreamFailed as failure:
+            may_retry = is_reused and idempotent and not connection.has_answered
+            if failure.code != "upstream_died" or not may_retry or self._is_closed:
+                raise
+        self._drop_idle(origin)  # what one keep-alive limit closed, it closed everywhere
+        connection, _ = await self._acquire(origin, target, deadline)
+        return await self._exchange(connection, payload, deadline - loop.time(), is_head)
+
+    async def aclose(self) -> None:
+        """Close every connection; running requests fail, later ones are refused."""
+        self._is_closed = True
+        for origin in self._origins.values():
+            for waiter in origin.waiting:
+                if not waiter.future.done():
+                    waiter.future.set_exception(_closed())
+            origin.waiting.clear()
+        for connection in list(self._origin_of):
+            connection.abort()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        await asyncio.sleep(0)  # the transports tell of their end in the loop's next step
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open, idle ones included."""
+        return len(self._origin_of)
+
+    # --- for the connections ---------------------------------------------------------------
+
+    def released(self, connection: H1Connection) -> None:
+        self._busy.discard(connection)
+        origin = self._origin_of.get(connection)
+        if origin is None or self._is_closed:
+            connection.abort()
+            return
+        waiter = _next_waiter(origin)
+        if waiter is None:
+            origin.idle.append(connection)
+        else:
+            waiter.future.set_result(connection)
+
+    def lost(self, connection: H1Connection) -> None:
+        self._busy.discard(connection)
+        origin = self._origin_of.pop(connection, None)
+        if origin is not None:
+            if connection in origin.idle:
+                origin.idle.remove(connection)
+            self._free_place(origin)
+
+    # --- inside ----------------------------------------------------------------------------
+
+    async def _exchange(self, connection: H1Connection, payload: bytes, timeout_s: float, is_head: bool) -> H1Response:
+        self._busy.add(connection)
+        self._start_ticking()
+        try:
+            return await connection.start(payload, timeout_s=timeout_s, is_head_request=is_head)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+
+    async def _acquire(self, origin: _Origin, target: Target, deadline: float) -> tuple[H1Connection, bool]:
+        """Return (connection, whether it was used before)."""
+        if self._is_closed:
+            raise _closed()
+        now = asyncio.get_running_loop().time()
+        while origin.idle:
+            connection = origin.idle.pop()
+            if connection.is_usable and now - connection.idle_since <= self._settings.max_idle_s:
+                return connection, True
+            connection.abort()
+        if origin.open >= self._settings.max_connections:
+            handed = await self._wait(origin, deadline)
+            if handed is not None and handed.is_usable:
+                return handed, True
+            if handed is not None:  # it died between two requests, and freed its place by that
+                return await self._acquire(origin, target, deadline)
+        else:
+            origin.open += 1
+        try:
+            return await self._connect(origin, target, deadline), False
+        except BaseException:
+            self._free_place(origin)
+            raise
+
+    async def _wait(self, origin: _Origin, deadline: float) -> H1Connection | None:
+        if len(origin.waiting) >= self._settings.max_waiting:
+            raise _busy("too many requests wait for this upstream")
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline)
+        origin.waiting.append(waiter)
+        self._start_ticking()
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.cancelled():
+                _forget(origin, waiter)
+            else:  # handed over just before: pass it on
+                self._pass_on(origin, waiter)
+            raise
+        except UpstreamFailed:
+            _forget(origin, waiter)
+            raise
+
+    def _pass_on(self, origin: _Origin, waiter: _Waiter) -> None:
+        if waiter.future.exception() is not None:
+            return
+        connection = waiter.future.result()
+        if connection is None:
+            self._free_place(origin)
+        else:
+            self.released(connection)
+
+    def _free_place(self, origin: _Origin) -> None:
+        waiter = None if self._is_closed else _next_waiter(origin)
+        if waiter is None:
+            origin.open -= 1
+        else:
+            waiter.future.set_result(None)
+
+    async def _connect(self, origin: _Origin, target: Target, deadline: float) -> H1Connection:
+        loop = asyncio.get_running_loop()
+        limit = min(loop.time() + self._settings.connect_timeout_s, deadline)
+        try:
+            async with asyncio.timeout_at(limit):
+                connection = await self._dial(target, loop)
+        except TimeoutError as error:
+            raise UpstreamUnreachable("no connection to the upstream within its time limit") from error
+        if self._is_closed:
+            connection.abort()
+            raise _closed()
+        if connection.is_closed:  # between two steps of the loop: `lost` has already been here
+            raise UpstreamUnreachable("the upstream closes connections at once")
+        self._origin_of[connection] = origin
+        return connection
+
+    async def _dial(self, target: Target, loop: asyncio.AbstractEventLoop) -> H1Connection:
+        addresses = await resolve(target.host, target.port, self._settings.rules, getaddrinfo=self._getaddrinfo)
+        context = self._context() if target.is_tls else None
+        failure: OSError | None = None
+        for family, ip in addresses[:MAX_DIALS]:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: H1Connection(self, self._settings.h1, loop),
+                    ip,
+                    target.port,
+                    family=family,
+                    ssl=context,
+                    server_hostname=target.host if context is not None else None,
+                )
+            except ssl.SSLError as error:
+                raise UpstreamUnreachable("the upstream's TLS handshake failed", code="upstream_tls") from error
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise UpstreamUnreachable("the upstream refuses connections") from failure
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _origin(self, target: Target) -> _Origin:
+        key = (target.is_tls, target.host, target.port)
+        origin = self._origins.get(key)
+        if origin is None:
+            if len(self._origins) >= MAX_ORIGINS:
+                raise _busy("this upstream has too many addresses")
+            origin = self._origins[key] = _Origin()
+        return origin
+
+    def _drop_idle(self, origin: _Origin) -> None:
+        while origin.idle:
+            origin.idle.pop().abort()
+
+    # --- time ------------------------------------------------------------------------------
+
+    def _start_ticking(self) -> None:
+        if self._ticker is None:
+            self._ticker = asyncio.get_running_loop().call_later(self._settings.tick_s, self._tick)
+
+    def _tick(self) -> None:
+        """End what is overdue. One timer for the whole pool, stopped while there is nothing to time."""
+        now = asyncio.get_running_loop().time()
+        for connection in [c for c in self._busy if c.deadline < now or c.ends_at < now]:
+            connection.overdue()
+        for origin in self._origins.values():
+            for waiter in origin.waiting:
+                if waiter.deadline < now and not waiter.future.done():
+                    waiter.future.set_exception(_busy("no connection to this upstream became free in time"))
+            while origin.idle and now - origin.idle[0].idle_since > self._settings.max_idle_s:
+                origin.idle.popleft().abort()
+        self._ticker = None
+        if self._busy or any(origin.idle or origin.waiting for origin in self._origins.values()):
+            self._start_ticking()
+
+
+@lru_cache(maxsize=1024)
+def target_of(url: str) -> Target:
+    """Take an absolute, encoded `http(s)` URL apart; raises `UpstreamUnreachable` when it is not one."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise _misconfigured("its URL is not valid") from error
+    is_plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if not is_plain or not _TARGET.fullmatch(url):
+        raise _misconfigured("its URL is not valid")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = (parts.hostname or "").lower()
+    return Target(parts.scheme == "https", host, port, parts.netloc.encode("ascii"), path.encode("ascii"))
+
+
+def _payload(request: HttpRequest, target: Target) -> bytes:
+    if not (request.method.isascii() and request.method.isalpha()):
+        raise _misconfigured("the method is not one")
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.host_header)]
+    for name, value in request.headers:
+        # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
+        if name.lower() in _OWNED or not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+            raise _misconfigured("one of the headers for it is not valid")
+        lines.append(b"%b: %b" % (name, value))
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d" % len(request.body))
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines) + request.body
+
+
+def _next_waiter(origin: _Origin) -> _Waiter | None:
+    while origin.waiting:
+        waiter = origin.waiting.popleft()
+        if not waiter.future.done():
+            return waiter
+    return None
+
+
+def _forget(origin: _Origin, waiter: _Waiter) -> None:
+    if waiter in origin.waiting:
+        origin.waiting.remove(waiter)
+
+
+def _busy(message: str) -> UpstreamUnreachable:
+    return UpstreamUnreachable(message, code="upstream_busy", retry_after_s=1.0)
+
+
+def _closed() -> UpstreamUnreachable:
+    return UpstreamUnreachable("this upstream was removed")
+
+
+def _misconfigured(what: str) -> UpstreamUnreachable:
+    return UpstreamUnreachable(f"this upstream cannot be called: {what}", code="upstream_misconfigured")

@@ -1,0 +1,274 @@
+"""An MCP upstream that is a command: supervised children, one per owner. Implements `ports.McpUpstream`.
+
+A child starts with the first request that needs it and ends when nobody did for a
+while. After it died the next request starts another: at once the first time, then
+after a pause that doubles; too many deaths in a row make the upstream count as down.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import random
+
+from msgspec import Raw
+
+from agent_gateway.ports import Clock, Health, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.chores import Chores
+from agent_gateway.upstreams.http_exchange import NOBODY
+from agent_gateway.upstreams.per_owner import Headers, Owner, PerOwner
+from agent_gateway.upstreams.settings import UpstreamSettings
+from agent_gateway.upstreams.stdio_child import Child, start
+from gateway_policies.principal import Principal
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from mcp_registry.protocol import outbound
+from mcp_registry.protocol.envelope import Response
+from mcp_registry.protocol.versions import LATEST_MODERN, Era
+
+FIRST_PAUSE_S = 0.5
+MAX_PAUSE_S = 30.0
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(slots=True)
+class _Deaths:
+    """When the children of one owner died, and from when another may start."""
+
+    at: deque[float] = field(default_factory=deque[float])
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A child that has said which era it speaks."""
+
+    owner: Owner
+    child: Child
+    info: ServerInfo
+    used_at: float = 0.0
+
+    @property
+    def inflight(self) -> int:
+        return self.child.inflight
+
+
+class StdioUpstream:
+    """One command and its children.
+
+    environ  our own environment, from which only `PATH` and the inherited names are taken
+    jitter   numbers in 0..1
+    """
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        clock: Clock,
+        *,
+        environ: Mapping[str, str],
+        jitter: Callable[[], float] = random,
+    ) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._clock = clock
+        self._jitter = jitter
+        self._env = child_environment(settings, environ)
+        self._ids = count(1)
+        self._era: Era | None = None if settings.era == "auto" else settings.era
+        self._known: ServerInfo | None = None
+        self._deaths: dict[Owner, _Deaths] = {}
+        self._health = Health("unknown")
+        self._restarts = 0
+        self._log: deque[str] = deque(maxlen=settings.limits.max_log_lines)
+        self._chores = Chores(settings.timeouts.farewell_s * 4)
+        self._seats = PerOwner(
+            self._begin,
+            lambda seat: self._chores.start(seat.child.stop(settings.timeouts.farewell_s)),
+            limit=settings.limits.max_children,
+            idle_s=settings.timeouts.session_idle_s,
+            clock=clock,
+        )
+
+    async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
+        """Send one request and return its answer; see `ports.McpUpstream`."""
+        async with speak.deadline(request.timeout_s):
+            seat = await self._seat(request.principal)
+            message = speak.outgoing(request, self._next_id(), mirrors_arguments=False)
+            if seat.info.era == "modern":
+                body = outbound.modern_body(message, speak.GATEWAY)
+            else:
+                body = outbound.legacy_body(message)
+            try:
+                response, size_bytes = await seat.child.ask(message.id, body, sink)
+            finally:
+                seat.used_at = self._clock()
+                self._look_after(seat)
+        return speak.answer(seat.info.era, response, size_bytes)
+
+    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
+        """Return every tool definition, all pages, as raw JSON; raises like `request`."""
+        timeouts = self._settings.timeouts
+        first = UpstreamRequest("tools/list", {}, principal, timeout_s=timeouts.page_s, is_idempotent=True)
+        return await speak.list_all(
+            lambda params: self.request(replace(first, params=params), NOBODY), self._settings.limits
+        )
+
+    async def server_info(self, principal: Principal) -> ServerInfo:
+        """Return what the upstream says of itself, from cache when it is known."""
+        if self._known is None:
+            async with speak.deadline(self._settings.timeouts.open_s):
+                return (await self._seat(principal)).info
+        return self._known
+
+    def health(self) -> Health:
+        """Return what is known now, without asking."""
+        return replace(self._health, restarts=self._restarts)
+
+    def log_tail(self) -> list[str]:
+        """Return the last lines that children wrote to stderr, oldest first: for operators, never for callers."""
+        return list(self._log)
+
+    def expire_idle(self) -> None:
+        """End the children that nobody used for a while; a timer does this too."""
+        self._seats.expire()
+
+    @property
+    def child_count(self) -> int:
+        return len(self._seats)
+
+    async def aclose(self) -> None:
+        """End every child and what it started; all are reaped when this returns."""
+        await self._seats.aclose()
+        await self._chores.finish()
+
+    # --- children --------------------------------------------------------------------------
+
+    async def _seat(self, principal: Principal) -> _Seat:
+        owner = self._settings.owner(principal)
+        seat = await self._seats.get(owner, ())
+        if seat.child.is_alive:
+            return seat
+        self._look_after(seat)
+        return await self._seats.get(owner, ())
+
+    def _look_after(self, seat: _Seat) -> None:
+        """Notice that a child died since it was last looked at."""
+        if not seat.child.is_alive and not seat.child.is_ending:
+            seat.child.is_ending = True
+            self._seats.drop(seat)
+            self._chores.start(seat.child.stop(self._settings.timeouts.farewell_s))
+            self._mourn(seat.owner, "the upstream's process ended")
+
+    async def _begin(self, owner: Owner, _: Headers) -> _Seat:
+        deaths = self._deaths.get(owner)
+        now = self._clock()
+        if deaths is not None and now < deaths.retry_at:
+            raise UpstreamUnreachable(
+                "this upstream's process died and is left alone for a moment",
+                code="upstream_down",
+                retry_after_s=round(deaths.retry_at - now, 3),
+            )
+        if deaths is not None:
+            self._restarts += 1
+        try:
+            async with speak.deadline(self._settings.timeouts.open_s):
+                child, info = await self._greeted()
+        except UpstreamFailed as failure:
+            self._mourn(owner, failure.message)
+            raise UpstreamUnreachable("the upstream's process does not start") from failure
+        self._era, self._known = info.era, info
+        if self._health.state != "up":
+            self._health = Health("up", self._clock())
+        return _Seat(owner, child, info)
+
+    async def _greeted(self) -> tuple[Child, ServerInfo]:
+        """Start a child and find out its era; one that dies of the probe gets a second start without it."""
+        child = await self._start()
+        try:
+            return child, await self._greet(child)
+        except UpstreamFailed:
+            was_probe = self._era is None and not child.is_alive
+            await child.stop(self._settings.timeouts.farewell_s)
+            if not was_probe:
+                self._era = None if self._settings.era == "auto" else self._settings.era
+                raise
+        except BaseException:
+            self._chores.start(child.stop(self._settings.timeouts.farewell_s))
+            raise
+        child = await self._start()
+        try:
+            return child, await self._initialize(child)
+        except BaseException:
+            self._chores.start(child.stop(self._settings.timeouts.farewell_s))
+            raise
+
+    async def _start(self) -> Child:
+        settings = self._settings
+        child = await start((settings.command, *settings.args), self._env, settings.cwd, settings.limits)
+        child.log = self._log
+        return child
+
+    async def _greet(self, child: Child) -> ServerInfo:
+        if self._era == "legacy":
+            return await self._initialize(child)
+        id_raw = self._next_id()
+        _, body = outbound.discover(id_raw, speak.GATEWAY)
+        try:
+            async with speak.deadline(self._settings.timeouts.probe_s):
+                answer, _ = await child.ask(id_raw, body, NOBODY)
+        except UpstreamTimeout:
+            if self._settings.era == "modern":
+                raise
+            return await self._initialize(child)
+        probe = outbound.read_probe("server/discover", 200, _message(answer))
+        if probe.verdict == "modern":
+            return speak.server_info("modern", probe.version or LATEST_MODERN, probe.result)
+        if self._settings.era == "modern":
+            raise UpstreamFailed("the upstream does not speak the era it is configured for", code="upstream_garbage")
+        return await self._initialize(child)
+
+    async def _initialize(self, child: Child) -> ServerInfo:
+        id_raw = self._next_id()
+        child.answers_requests = True
+        answer, _ = await child.ask(id_raw, outbound.initialize(id_raw, speak.GATEWAY), NOBODY)
+        probe = outbound.read_probe("initialize", 200, _message(answer))
+        if probe.verdict != "legacy" or probe.result is None:
+            raise UpstreamFailed("the upstream refuses the handshake", code="upstream_garbage")
+        child.tell(outbound.INITIALIZED)
+        return speak.server_info("legacy", probe.version, probe.result)
+
+    def _mourn(self, owner: Owner, detail: str) -> None:
+        """Count a death, and set the time before which no other child of this owner starts."""
+        limits = self._settings.limits
+        now = self._clock()
+        deaths = self._deaths.setdefault(owner, _Deaths(deque(maxlen=limits.max_restarts)))
+        while deaths.at and now - deaths.at[0] > limits.restart_window_s:
+            deaths.at.popleft()
+        deaths.at.append(now)
+        died_before = len(deaths.at) - 1
+        if len(deaths.at) >= limits.max_restarts:
+            pause = limits.restart_window_s
+        elif died_before:
+            pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (died_before - 1))
+        else:
+            pause = 0.0
+        deaths.retry_at = now + pause * (1 - self._jitter() / 4)
+        if len(self._deaths) > limits.max_children * 4:
+            self._deaths.pop(next(iter(self._deaths)))
+        if not len(self._seats):
+            self._health = Health("down", now, detail)
+
+    def _next_id(self) -> bytes:
+        return b"%d" % next(self._ids)
+
+
+def child_environment(settings: UpstreamSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a child: `PATH`, what it inherits by name, what it was given."""
+    inherited = {name: environ[name] for name in settings.inherit if name in environ}
+    return {"PATH": environ.get("PATH", DEFAULT_PATH), **inherited, **settings.env}
+
+
+def _message(answer: Response) -> bytes:
+    member = b"error" if answer.result is None else b"result"
+    value = answer.error if answer.result is None else answer.result
+    return b'{"jsonrpc":"2.0","id":1,"%b":%b}' % (member, bytes(value or b"null"))

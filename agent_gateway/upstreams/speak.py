@@ -1,0 +1,183 @@
+"""What both transports say and read alike: ids, outgoing messages, server info, tool pages.
+
+Values and small pure functions; connections, children and sessions are left to
+`mcp_http` and `mcp_stdio`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from agent_gateway.ports import ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.upstreams.settings import UpstreamLimits
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from mcp_registry.protocol import envelope
+from mcp_registry.protocol.envelope import Notification, Request, Response
+from mcp_registry.protocol.errors import METHOD_NOT_FOUND
+from mcp_registry.protocol.headers import HeaderParam, header_params
+from mcp_registry.protocol.outbound import Outgoing, Speaker
+from mcp_registry.protocol.versions import META_SERVER_INFO, Era
+
+GATEWAY: Final = Speaker(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}'))
+_ANNOTATION: Final = b"x-mcp-header"
+
+
+@asynccontextmanager
+async def deadline(timeout_s: float) -> AsyncGenerator[None]:
+    """Cancel the block after `timeout_s` seconds and raise `UpstreamTimeout`."""
+    limit = asyncio.timeout(timeout_s)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise UpstreamTimeout(f"the upstream did not answer within {timeout_s:g} seconds") from error
+
+
+def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool) -> Outgoing:
+    """Return `request` under our own id, which is its progress token too.
+
+    mirrors_arguments  whether the transport wants `Mcp-Param-*`; raises `UpstreamFailed` when the
+                       tool's schema asks for ones that cannot be written
+    """
+    params: tuple[HeaderParam, ...] = ()
+    arguments: dict[str, object] = {}
+    if mirrors_arguments and request.input_schema is not None:
+        schema = bytes(request.input_schema)
+        if _ANNOTATION in schema:
+            params = _params_of(schema)
+            if params and "arguments" in request.params:
+                arguments = _VALUES.decode(request.params["arguments"])
+    return Outgoing(
+        id=id_raw,
+        method=request.method,
+        params=request.params,
+        name=request.name_header,
+        header_params=params,
+        arguments=arguments,
+        progress_token=id_raw if request.wants_progress else None,
+        trace=request.trace,
+    )
+
+
+def answer(era: Era, response: Response, size_bytes: int) -> UpstreamAnswer:
+    """Return the answer in the words of the port."""
+    return UpstreamAnswer(era=era, result=response.result, error=response.error, size_bytes=size_bytes)
+
+
+async def deliver(message: Notification, id_raw: bytes, sink: Sink) -> None:
+    """Hand a notification to the request `id_raw` if it is progress of it, or a log message; else drop it."""
+    if message.method == "notifications/progress":
+        token = message.params.get("progressToken")
+        if token is None or bytes(token) != id_raw:
+            return
+    elif message.method != "notifications/message":
+        return
+    await sink.notify(message.method, Raw(envelope.write(message.params)))
+
+
+def reply_to(message: Request) -> bytes:
+    """Return our answer to a request of the upstream's own: `ping` is answered, nothing else is served."""
+    if message.method == "ping":
+        return envelope.response(message.id, b"{}")
+    return envelope.error(message.id, METHOD_NOT_FOUND, "the gateway does not serve this method")
+
+
+def cancelled(id_raw: bytes) -> bytes:
+    """Return the notice that nobody waits for the request `id_raw` any more."""
+    return envelope.notification("notifications/cancelled", {"requestId": Raw(id_raw)})
+
+
+def server_info(era: Era, version: str, result: Raw | None) -> ServerInfo:
+    """Return what a raw discover or initialize result says; odd members count as absent."""
+    members = envelope.read_object(result) if result is not None else {}
+    info = members.get("serverInfo")
+    try:
+        meta = envelope.read_object(members["_meta"]) if "_meta" in members else {}
+    except msgspec.DecodeError:
+        meta = {}
+    try:
+        instructions = _TEXT.decode(members["instructions"]) if "instructions" in members else None
+    except msgspec.DecodeError:
+        instructions = None
+    return ServerInfo(era, version, meta.get(META_SERVER_INFO, info), members.get("capabilities"), instructions)
+
+
+Ask = Callable[[envelope.RawObject], Awaitable[UpstreamAnswer]]
+
+
+async def list_all(ask: Ask, limits: UpstreamLimits) -> Sequence[Raw]:
+    """Return the tools of every page that `ask(params)` gives.
+
+    An absent or null cursor ends the list; an empty one does not. Raises `UpstreamFailed` when a
+    cursor comes twice, or beyond `max_pages` or `max_tools`. An upstream without the method has none.
+    """
+    tools: list[Raw] = []
+    seen: set[bytes] = set()
+    params: envelope.RawObject = {}
+    for _ in range(limits.max_pages):
+        page = _page(await ask(params))
+        tools.extend(page.tools)
+        if len(tools) > limits.max_tools:
+            raise _bad_list(f"it has more than {limits.max_tools} tools")
+        if page.nextCursor is None:
+            return tools
+        cursor = envelope.write(page.nextCursor)
+        if cursor in seen:
+            raise _bad_list("its pages go round in a circle")
+        seen.add(cursor)
+        params = {"cursor": Raw(cursor)}
+    raise _bad_list(f"it has more than {limits.max_pages} pages")
+
+
+class _Page(msgspec.Struct):
+    tools: list[Raw]
+    nextCursor: str | None = None  # noqa: N815 - the wire's word
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+
+
+def error_code(error: Raw | None) -> int | None:
+    """Return the code of a raw JSON-RPC error, None when there is none to read."""
+    try:
+        return None if error is None else _ERROR.decode(error).code
+    except msgspec.DecodeError:
+        return None
+
+
+def _page(found: UpstreamAnswer) -> _Page:
+    if found.result is None:
+        if error_code(found.error) == METHOD_NOT_FOUND:
+            return _Page([])
+        raise UpstreamFailed("the upstream does not list its tools", code="upstream_error")
+    try:
+        return _PAGE.decode(found.result)
+    except msgspec.DecodeError as error:
+        raise _bad_list("it is not a list of tools") from error
+
+
+def _bad_list(what: str) -> UpstreamFailed:
+    return UpstreamFailed(f"the upstream's tool list cannot be used: {what}", code="upstream_garbage")
+
+
+@lru_cache(maxsize=4096)
+def _params_of(schema: bytes) -> tuple[HeaderParam, ...]:
+    try:
+        return header_params(msgspec.json.decode(schema))
+    except (ValueError, msgspec.DecodeError) as error:
+        message = "the tool's schema wants headers that cannot be written"
+        raise UpstreamFailed(message, code="upstream_bad_tool") from error
+
+
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_ERROR: Final = msgspec.json.Decoder(_Error)
+_TEXT: Final = msgspec.json.Decoder(str)
+_VALUES: Final = msgspec.json.Decoder(dict[str, object])

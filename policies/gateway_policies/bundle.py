@@ -1,0 +1,276 @@
+"""The bundle: checked policies and the world they speak of, ready to decide calls.
+
+    bundle = compile_bundle(sources, world)      # or PolicyErrors, with every mistake
+    bundle.decide(call)                          # deny by default, and on any doubt
+    bundle.visible(principal, capabilities)      # those callable for some arguments
+
+Decisions are Cedar's own, on the policies in scope. What does not depend on
+arguments or time is remembered, under the whole principal and capability.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import cedarpy
+
+from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
+from gateway_policies.call import Call, Capability
+from gateway_policies.decision import Decision, Reason
+from gateway_policies.engine import (
+    Question,
+    Verdict,
+    entities_handle,
+    evaluate,
+    policy_set,
+    reachable_entities,
+)
+from gateway_policies.entities import Entity, Uid, entity_json, principal_entity, standing_entities, tool_entity
+from gateway_policies.lru import Lru
+from gateway_policies.partial import Scene
+from gateway_policies.principal import Principal
+from gateway_policies.reads import Reads
+from gateway_policies.reasons import MAX_NEAREST, failed_reason, forbid_reason, nearest_reason
+from gateway_policies.rules import Rules, compile_rules
+from gateway_policies.sources import Policy, PolicyMistake, PolicySource
+from gateway_policies.values import LONG_MAX, Value, unknown
+from gateway_policies.visibility import ToolGroups, is_visible, visible_mask
+from gateway_policies.world import World
+
+MAX_PLANS = 20_000
+MAX_HANDLES = 2_048
+MAX_LISTS = 1_024
+
+_NOBODY = Entity(Uid("Nobody", ""))  # in place of what the world does not know; nothing is decided with it
+_ANY_TOOL = unknown("resource")
+_UNSURE = Reason("", "the gateway cannot decide on this call, so it is refused", "tell the operator")
+
+
+def compile_bundle(sources: Sequence[PolicySource], world: World) -> "PolicyBundle":
+    """Check every policy in every way and return the bundle.
+
+    Raises `PolicyErrors` with all mistakes: syntax, types, unknown names, arguments
+    that no tool has, duplicate ids, rules that can never match.
+    """
+    return PolicyBundle(compile_rules(sources, world), world)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of a principal, a capability and a route before a call.
+
+    policies  those in scope, by position
+    reads     what they read together
+    fixed     the decision, when no call can change it
+    """
+
+    principal: Entity
+    tool: Entity
+    policies: tuple[int, ...]
+    reads: Reads
+    is_visible: bool
+    fixed: Decision | None = None
+
+
+class PolicyBundle:
+    """Policies in a world. Immutable to its users; what it has worked out is cached within limits.
+
+    id           SHA-256 of the policies in canonical form and the schema
+    entities_id  SHA-256 of the world as Cedar sees it
+    stamp        what decisions carry: `{id}.{first 16 digits of entities_id}`
+    findings     what is odd but loads
+    """
+
+    def __init__(self, rules: Rules, world: World) -> None:
+        self.rules = rules
+        self.world = world
+        self.id = rules.id
+        self.findings: tuple[PolicyMistake, ...] = rules.findings
+        self.standing: Mapping[Uid, Entity] = standing_entities(world, (uid for uids in rules.named for uid in uids))
+        tools = [tool for tool in (tool_entity(world, item) for item in world.capabilities.values()) if tool]
+        self.entities_id = _entities_hash(world, [*self.standing.values(), *tools])
+        self.stamp = f"{self.id}.{self.entities_id[:16]}"
+        self._groups = ToolGroups(rules, tools)
+        self._plans: Lru[tuple[Principal, Capability, str], Plan] = Lru(MAX_PLANS)
+        self._policy_sets: Lru[tuple[int, ...], cedarpy.PolicySet] = Lru(MAX_HANDLES)
+        self._entities: Lru[tuple[Principal, Capability], cedarpy.Entities] = Lru(MAX_HANDLES)
+        self._lists: Lru[tuple[Principal, str | None], str] = Lru(MAX_LISTS)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        return self.rules.policies
+
+    def with_world(self, world: World) -> "PolicyBundle":
+        """Return these policies in another world, unchecked against it: a catalogue that changes
+        under running policies must not stop them."""
+        return PolicyBundle(self.rules, world)
+
+    # --- one call --------------------------------------------------------------------------
+
+    def decide(self, call: Call) -> Decision:
+        """Decide `call`. A `list` of a capability is permitted when it is visible.
+
+        Never raises for what a caller sent. Codes of a forbid: `forbidden` (a forbid
+        holds), `no_permit` (nothing allows it), `argument_type` (a policy must read an
+        argument and cannot), `policy_error` (anything else that is in doubt).
+        """
+        plan = self.plan(call.principal, call.capability, call.route)
+        if call.action == "list":
+            return self._listing(plan)
+        return plan.fixed or self._decide(plan, call)
+
+    def plan(self, principal: Principal, capability: Capability, route: str) -> Plan:
+        """Return what is known before a call; remembered."""
+        key = (principal, capability, route)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(principal, capability, route)
+            self._plans.put(key, plan)
+        return plan
+
+    def _make_plan(self, principal: Principal, capability: Capability, route: str) -> Plan:
+        subject, tool = principal_entity(self.world, principal), tool_entity(self.world, capability)
+        if subject is None or tool is None:
+            return Plan(_NOBODY, _NOBODY, (), Reads(), is_visible=False, fixed=self._refuse("policy_error", (_UNSURE,)))
+        policies = self.rules.index.for_both(subject, tool)
+        reads = _together(self.rules.reads[position] for position in policies)
+        scene = Scene(subject, tool, _context(principal, route), self.standing)
+        plan = Plan(subject, tool, policies, reads, is_visible(self.rules, policies, scene))
+        if reads.is_dynamic:
+            return plan
+        call = Call("", principal, "call", capability, {}, 0.0, route)
+        return Plan(subject, tool, policies, reads, plan.is_visible, self._decide(plan, call))
+
+    def _decide(self, plan: Plan, call: Call) -> Decision:
+        seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
+        if isinstance(seen, WrongArgument):
+            return self._refuse("argument_type", (self._wrong(plan, seen),), is_visible=plan.is_visible)
+        now = _now(call.at)
+        if now is None:
+            return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)
+        context = {**_context(call.principal, call.route), "args": seen, "now": now}
+        verdict = self._ask(plan, call, context)
+        if verdict.is_allowed:
+            return Decision("permit", self._ids(plan, verdict.determining), self.stamp)
+        values: dict[str, Value] = {**_context(call.principal, call.route), "args": as_values(seen), "now": now}
+        return self._forbid(plan, verdict, Scene(plan.principal, plan.tool, values, self.standing))
+
+    def _ask(self, plan: Plan, call: Call, context: Mapping[str, object]) -> Verdict:
+        """Put the call to Cedar, on the policies in scope."""
+        policies = self._policy_sets.get(plan.policies)
+        if policies is None:
+            policies = policy_set([self.policies[position] for position in plan.policies])
+            self._policy_sets.put(plan.policies, policies)
+        key = (call.principal, call.capability)
+        entities = self._entities.get(key)
+        if entities is None:
+            named = [uid for position in plan.policies for uid in self.rules.named[position]]
+            try:
+                entities = entities_handle(
+                    reachable_entities(plan.principal, plan.tool, named, self.standing), self.rules.schema
+                )
+            except ValueError:
+                return Verdict(is_allowed=False, determining=(), failed=(), is_complete=False)
+            self._entities.put(key, entities)
+        return evaluate(Question(plan.principal.uid, plan.tool.uid, context), policies, entities, self.rules.schema)
+
+    def _forbid(self, plan: Plan, verdict: Verdict, scene: Scene) -> Decision:
+        in_scope = [self.policies[position] for position in plan.policies]
+        if not verdict.is_complete:
+            reasons = tuple(failed_reason(in_scope[number]) for number in verdict.failed) or (_UNSURE,)
+            return self._refuse("policy_error", reasons, self._ids(plan, verdict.failed), is_visible=plan.is_visible)
+        if verdict.determining:
+            forbids = sorted((in_scope[number] for number in verdict.determining), key=lambda policy: policy.id)
+            reasons = tuple(forbid_reason(policy) for policy in forbids)
+            ids = tuple(policy.id for policy in forbids)
+            return self._refuse("forbidden", reasons, ids, is_visible=plan.is_visible)
+        permits = [policy for policy in in_scope if policy.effect == "permit"][:MAX_NEAREST]
+        reasons = tuple(nearest_reason(policy, scene) for policy in permits)
+        return self._refuse("no_permit", reasons, is_visible=plan.is_visible)
+
+    def _wrong(self, plan: Plan, wrong: WrongArgument) -> Reason:
+        reads = self.rules.reads
+        readers = [
+            self.policies[position]
+            for position in plan.policies
+            if any(path[: len(wrong.path)] == wrong.path for path in reads[position].values | reads[position].presence)
+        ]
+        return Reason(readers[0].id, wrong.text, "a policy reads it")
+
+    def _listing(self, plan: Plan) -> Decision:
+        if plan.is_visible:
+            return Decision("permit", (), self.stamp)
+        return self._refuse("no_permit", ())
+
+    def _refuse(
+        self, code: str, reasons: tuple[Reason, ...], policies: tuple[str, ...] = (), *, is_visible: bool = False
+    ) -> Decision:
+        return Decision("forbid", policies, self.stamp, reasons, code, is_visible)
+
+    def _ids(self, plan: Plan, numbers: Iterable[int]) -> tuple[str, ...]:
+        return tuple(sorted(self.policies[plan.policies[number]].id for number in numbers))
+
+    # --- lists -----------------------------------------------------------------------------
+
+    def visible(
+        self, principal: Principal, capabilities: Sequence[Capability], *, route: str | None = None
+    ) -> list[Capability]:
+        """Return those of `capabilities` that are callable for some arguments at some time, in order.
+
+        route  the endpoint of the list; None when policies that read it should be taken either way
+        """
+        key = (principal, route)
+        flags = self._lists.get(key)
+        if flags is None:
+            flags = self._flags(principal, route)
+            self._lists.put(key, flags)
+        position, known = self._groups.position, self.world.capabilities
+        return [
+            item
+            for item in capabilities
+            if flags[position.get(item.name, -1)] == "1" and (known[item.name] is item or known[item.name] == item)
+        ]
+
+    def _flags(self, principal: Principal, route: str | None) -> str:
+        """Return a digit per tool, by its position, and a `0` at the end for unknown ones."""
+        subject = principal_entity(self.world, principal)
+        mask = 0
+        if subject is not None:
+            scene = Scene(subject, _ANY_TOOL, _context(principal, route), self.standing)
+            mask = visible_mask(self.rules, self._groups, scene)
+        return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
+
+
+def _context(principal: Principal, route: str | None) -> dict[str, Value]:
+    """Return the context of a call whose arguments and time are not known."""
+    return {
+        "args": unknown("context.args"),
+        "now": unknown("context.now"),
+        "route": unknown("context.route") if route is None else route,
+        "chain_depth": len(principal.chain),
+    }
+
+
+def _now(at: float) -> dict[str, int] | None:
+    """Return the time as policies see it, in UTC; None for no time at all."""
+    if not isfinite(at) or not 0 <= at <= LONG_MAX // 2:
+        return None
+    unix = int(at)
+    return {"unix": unix, "hour": unix // 3600 % 24, "weekday": (unix // 86400 + 3) % 7 + 1}
+
+
+def _together(reads: Iterable[Reads]) -> Reads:
+    reads = list(reads)
+    return Reads(
+        values=frozenset(path for one in reads for path in one.values),
+        presence=frozenset(path for one in reads for path in one.presence),
+        now=any(one.now for one in reads),
+    )
+
+
+def _entities_hash(world: World, entities: Iterable[Entity]) -> str:
+    agents = sorted([agent.id, agent.tenant, *sorted(agent.teams), str(agent.trust)] for agent in world.agents.values())
+    lines = sorted(json.dumps(entity_json(entity), sort_keys=True) for entity in entities)
+    return hashlib.sha256(json.dumps([agents, lines]).encode()).hexdigest()

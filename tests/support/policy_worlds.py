@@ -1,0 +1,118 @@
+"""A small world for policy tests, and Cedar asked directly, as an independent referee."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cedarpy
+
+from gateway_policies.bundle import PolicyBundle, compile_bundle
+from gateway_policies.call import Action, Call, Capability
+from gateway_policies.entities import Entity, Uid, entity_json, principal_entity, standing_entities, tool_entity
+from gateway_policies.principal import Hop, Principal
+from gateway_policies.sources import PolicyErrors, PolicyMistake, PolicySource
+from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World
+
+MONDAY_NOON = 1_767_614_400.0  # 2026-01-05 12:00:00 UTC
+
+
+def tool(name: str, upstream: str, risk: int = 2, **more: object) -> Capability:
+    """Return the capability `{upstream}__{name}`."""
+    made = Capability(f"{upstream}__{name}", name, upstream, risk=risk)
+    return replace(made, **more)  # pyright: ignore[reportArgumentType]
+
+
+LOG = tool("log", "git", risk=1, read_only=True, tags=frozenset({"code"}), toolsets=frozenset({"reading"}))
+PUSH = tool("push", "git", risk=6, tags=frozenset({"code", "write"}), price_micros=500)
+WIPE = tool("wipe", "git", risk=9, tags=frozenset({"write"}))
+NOW = tool("now", "time", risk=0, read_only=True, toolsets=frozenset({"reading"}))
+
+ARGUMENTS: dict[str, dict[str, ArgumentKind]] = {
+    "git__log": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
+    "git__push": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
+    "git__wipe": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "*": "Other"},
+    "time__now": {"path": "String", "zone": "String", "*": "Other"},
+}
+
+WORLD = World(
+    tenants=frozenset({"acme", "rival"}),
+    teams=frozenset({"acme/research", "acme/platform", "rival/spies"}),
+    agents={
+        "planner": AgentEntry("planner", "acme", ("acme/research",), 3),
+        "robot": AgentEntry("robot", "acme", ("acme/platform", "acme/research"), 9),
+        "mole": AgentEntry("mole", "rival", ("rival/spies",), 5),
+    },
+    upstreams={"git": UpstreamEntry("git", frozenset({"vcs"})), "time": UpstreamEntry("time")},
+    capabilities={item.name: item for item in (LOG, PUSH, WIPE, NOW)},
+    known=frozenset({"git", "time"}),
+    toolsets=frozenset({"reading", "empty"}),
+    arguments=ARGUMENTS,
+)
+
+PLANNER = Principal("agent", "planner", "acme", ("acme/research",), issuer="api_key", trust=3)
+ROBOT = Principal("agent", "robot", "acme", ("acme/platform", "acme/research"), trust=9, scopes=frozenset({"code"}))
+MOLE = Principal("agent", "mole", "rival", ("rival/spies",), trust=5, scopes=frozenset({"write", "admin"}))
+ANA = Principal(
+    "user", "ana", "acme", ("acme/research",), "https://idp.example", chain=(Hop("https://idp.example", "x", True),)
+)
+BUILD = Principal("workload", "build", "rival", (), "https://ci.example", scopes=frozenset({"code"}), trust=1)
+EVERYONE = (PLANNER, ROBOT, MOLE, ANA, BUILD)
+
+
+def bundle(*texts: str, world: World = WORLD) -> PolicyBundle:
+    """Compile `texts` as `a.cedar`, `b.cedar`, …."""
+    return compile_bundle([PolicySource(f"{chr(97 + n)}.cedar", text) for n, text in enumerate(texts)], world)
+
+
+def mistakes(*texts: str, world: World = WORLD) -> tuple[PolicyMistake, ...]:
+    """Return the mistakes for which `texts` do not load; none when they do."""
+    try:
+        bundle(*texts, world=world)
+    except PolicyErrors as errors:
+        return errors.errors
+    return ()
+
+
+def call(
+    principal: Principal,
+    capability: Capability,
+    arguments: Mapping[str, object] | None = None,
+    at: float = MONDAY_NOON,
+    route: str = "mcp",
+    action: Action = "call",
+) -> Call:
+    """Return one attempt."""
+    return Call("c1", principal, action, capability, arguments or {}, at, route)
+
+
+def cedar_allows(text: str, schema: cedarpy.Schema, attempt: Call, world: World = WORLD) -> bool:
+    """Ask Cedar about `attempt` on the whole text and the whole world; an error denies."""
+    principal, resource = principal_entity(world, attempt.principal), tool_entity(world, attempt.capability)
+    assert principal is not None
+    assert resource is not None
+    every = standing_entities(
+        world, [Uid("Tool", name) for name in world.capabilities] + [Uid("Agent", name) for name in world.agents]
+    )
+    entities: list[Entity] = list({**every, principal.uid: principal, resource.uid: resource}.values())
+    unix = int(attempt.at)
+    request: dict[str, object] = {
+        "principal": {"type": principal.uid.type, "id": principal.uid.id},
+        "action": 'Action::"call"',
+        "resource": {"type": "Tool", "id": resource.uid.id},
+        "context": {
+            "args": attempt.arguments,
+            "now": {"unix": unix, "hour": unix // 3600 % 24, "weekday": (unix // 86400 + 3) % 7 + 1},
+            "route": attempt.route,
+            "chain_depth": len(attempt.principal.chain),
+        },
+    }
+    document = json.dumps([entity_json(entity) for entity in entities])
+    handle = cedarpy.Entities.from_json_str(document, schema)  # pyright: ignore[reportUnknownMemberType]
+    result = cedarpy.is_authorized(request, text, handle, schema)  # pyright: ignore[reportUnknownMemberType]
+    assert not any("failed to build" in error for error in result.diagnostics.errors), result.diagnostics.errors
+    return result.decision is cedarpy.Decision.Allow and not result.diagnostics.errors
+
+
+def names(capabilities: Sequence[Capability]) -> list[str]:
+    """Return their public names, in order."""
+    return [capability.name for capability in capabilities]

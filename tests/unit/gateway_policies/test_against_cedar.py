@@ -1,0 +1,228 @@
+"""A differential fuzz test: random policies and calls, decided here and by Cedar itself."""
+
+from dataclasses import replace
+from itertools import product
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from gateway_policies.bundle import PolicyBundle
+from gateway_policies.call import Call
+from gateway_policies.principal import Principal
+from gateway_policies.sources import PolicyErrors
+from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, bundle, call, cedar_allows, names
+
+FUZZ = settings(
+    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+ABOUT_CALLER = (
+    'principal in Team::"acme/research"',
+    'principal in Tenant::"rival"',
+    'principal in [Team::"rival/spies", Team::"acme/platform"]',
+    "principal is User",
+    'principal is Agent in Tenant::"acme"',
+    'principal == Agent::"planner"',
+    'principal == User::"https://idp.example#ana"',
+    'principal.tenant == Tenant::"acme"',
+    'principal.scopes.contains("code")',
+    "principal.scopes.isEmpty()",
+    "principal.trust * 2 > 9",
+    "principal has trust",
+    'principal.issuer like "https://*"',
+    'context.route == "mcp"',
+    "context.chain_depth < 1",
+    'User::"https://idp.example#ana".trust > 0',
+)
+ABOUT_TOOL = (
+    'resource in Upstream::"git"',
+    'resource in Toolset::"reading"',
+    'resource in [Toolset::"reading", Toolset::"empty"]',
+    'resource in [Tool::"git__push", Tool::"git__log"]',
+    'resource == Tool::"git__log"',
+    'resource.upstream.tags.contains("vcs")',
+    'resource.upstream == Upstream::"git"',
+    "resource.read_only",
+    'resource.tags.containsAll(["code", "write"])',
+    'resource.name like "git*_*g"',
+    'resource.native == "push"',
+    "resource.price_micros * 9223372036854775807 > 7",
+    'Tool::"git__wipe".risk > resource.risk',
+    "resource.risk <= principal.trust",
+    "resource.tags.containsAny(principal.scopes)",
+    "resource is Tool",
+    "[1, 2, 9].contains(resource.risk) && {a: resource.risk}.a > 1",
+)
+ABOUT_CALL = (
+    'context.args has path && context.args.path like "/repo/*"',
+    'context.args has path && ["/x", "/repo/a"].contains(context.args.path)',
+    "context.args has n && context.args.n > 10",
+    "context.args has n && context.args.n + 9223372036854775800 > 0",
+    "context.args has flag && context.args.flag",
+    'context.args has labels && context.args.labels.contains("x")',
+    'context.args has labels && context.args.labels == ["x", "y"]',
+    "context.args has opts.deep && context.args.opts.deep",
+    "context.args has opts",
+    "context.args has only",
+    "context.now.hour >= 9 && context.now.hour < 17",
+    "context.now.weekday > 5",
+)
+
+
+def _conditions(atoms: tuple[str, ...]) -> st.SearchStrategy[str]:
+    def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return st.one_of(
+            st.builds("({} && {})".format, inner, inner),
+            st.builds("({} || {})".format, inner, inner),
+            st.builds("!({})".format, inner),
+            st.builds("(({}) == ({}))".format, inner, inner),
+            st.builds("(if {} then {} else {})".format, inner, inner, inner),
+            st.builds("[{}].contains({})".format, inner, inner),
+        )
+
+    return st.recursive(st.sampled_from(atoms), grow, max_leaves=4)
+
+
+PRINCIPALS = st.sampled_from(
+    (
+        "principal",
+        "principal",
+        'principal in Team::"acme/research"',
+        'principal == Agent::"robot"',
+        "principal is Agent",
+        'principal is User in Tenant::"acme"',
+        'principal in Tenant::"rival"',
+    )
+)
+ACTIONS = st.sampled_from(("action", 'action == Action::"call"', 'action in Action::"use"'))
+RESOURCES = st.sampled_from(
+    (
+        "resource",
+        "resource",
+        'resource in Upstream::"git"',
+        'resource in Toolset::"reading"',
+        'resource == Tool::"git__push"',
+        'resource is Tool in Upstream::"time"',
+        'resource in Tool::"git__log"',
+    )
+)
+
+
+def _policies(atoms: tuple[str, ...]) -> st.SearchStrategy[str]:
+    clauses = st.lists(
+        st.builds("{} {{ {} }}".format, st.sampled_from(("when", "unless")), _conditions(atoms)), max_size=2
+    )
+    policy = st.builds(
+        lambda effect, principal, action, resource, parts: (
+            f"{effect}({principal}, {action}, {resource}) {' '.join(parts)};"
+        ),
+        st.sampled_from(("permit", "permit", "forbid")),
+        PRINCIPALS,
+        ACTIONS,
+        RESOURCES,
+        clauses,
+    )
+    return st.lists(policy, min_size=1, max_size=6).map("\n".join)
+
+
+PATHS = (None, "/repo/a", "/x", "/repo")
+NUMBERS = (None, 0, 7, 8, 11, -(2**63), 2**63 - 1)
+LABELS = (None, [], ["x"], ["y", "x"])
+OPTIONS = (None, {}, {"deep": True}, {"deep": False})
+FLAGS = (None, True, False)
+TIMES = (MONDAY_NOON, MONDAY_NOON + 5 * 86400 + 8 * 3600)
+
+
+def _arguments(values: tuple[object, ...]) -> dict[str, object]:
+    found = zip(("path", "n", "labels", "opts", "flag", "only"), values, strict=True)
+    return {name: value for name, value in found if value is not None}
+
+
+ARGUMENT_SETS = [
+    _arguments(values)
+    for number, values in enumerate(product(PATHS, NUMBERS, LABELS, OPTIONS, FLAGS, FLAGS))
+    if number % 97 == 0
+]
+ARGUMENTS = st.builds(
+    lambda *values: _arguments(values),
+    *(st.sampled_from(pool) for pool in (PATHS, NUMBERS, LABELS, OPTIONS, FLAGS, FLAGS)),
+)
+FUZZ_WORLD = replace(WORLD, arguments={})  # which arguments tools have is another test's matter
+TOOLS = tuple(WORLD.capabilities.values())
+
+
+def _compiled(text: str) -> PolicyBundle:
+    try:
+        return bundle(text, world=FUZZ_WORLD)
+    except PolicyErrors as errors:
+        assert {error.message for error in errors.errors} <= {"this policy can never match"}, errors
+        assume(False)
+        raise
+
+
+def _as_cedar_sees_it(made: PolicyBundle, attempt: Call) -> Call:
+    """Leave only the arguments that the schema has: Cedar refuses others."""
+    kept = {
+        name: {key: value for key, value in value.items() if (name, key) in made.rules.kinds}
+        if isinstance(value, dict)
+        else value
+        for name, value in attempt.arguments.items()
+        if (name,) in made.rules.kinds
+    }
+    if made.rules.kinds.get(("opts",)) == "Bool" and "opts" in kept:
+        kept["opts"] = True  # policies only ask whether it is there
+    return call(attempt.principal, attempt.capability, kept, attempt.at, attempt.route)
+
+
+@FUZZ
+@given(
+    text=_policies(ABOUT_CALLER + ABOUT_TOOL + ABOUT_CALL),
+    attempts=st.lists(
+        st.builds(
+            call,
+            st.sampled_from(EVERYONE),
+            st.sampled_from(TOOLS),
+            ARGUMENTS,
+            st.sampled_from(TIMES),
+            st.sampled_from(("mcp", "reading")),
+        ),
+        min_size=4,
+        max_size=8,
+    ),
+)
+def test_a_call_is_permitted_exactly_when_cedar_allows_it_without_an_error(text: str, attempts: list[Call]) -> None:
+    made = _compiled(text)
+    for attempt in attempts:
+        decision = made.decide(attempt)
+        expected = cedar_allows(text, made.rules.schema, _as_cedar_sees_it(made, attempt))
+        assert decision.is_permit == expected, (attempt, decision)
+        assert decision == made.decide(attempt)
+        assert decision.is_visible or not decision.is_permit
+
+
+@FUZZ
+@given(
+    text=_policies(ABOUT_CALLER + ABOUT_TOOL), principal=st.sampled_from(EVERYONE), route=st.sampled_from(("mcp", "x"))
+)
+def test_without_arguments_and_time_a_tool_is_listed_exactly_when_cedar_allows_it(
+    text: str, principal: Principal, route: str
+) -> None:
+    made = _compiled(text)
+    listed = names(made.visible(principal, TOOLS, route=route))
+    allowed = [tool.name for tool in TOOLS if cedar_allows(text, made.rules.schema, call(principal, tool, route=route))]
+    assert listed == allowed
+    assert set(listed) <= set(names(made.visible(principal, TOOLS)))
+
+
+@settings(FUZZ, max_examples=40)
+@given(text=_policies(ABOUT_CALLER + ABOUT_TOOL + ABOUT_CALL), principal=st.sampled_from(EVERYONE))
+def test_whatever_cedar_allows_for_some_arguments_is_listed(text: str, principal: Principal) -> None:
+    made = _compiled(text)
+    listed = names(made.visible(principal, TOOLS, route="mcp"))
+    for tool in TOOLS:
+        attempts = [call(principal, tool, arguments, at) for arguments in ARGUMENT_SETS[:20] for at in TIMES]
+        hidden_but_allowed = tool.name not in listed and any(
+            cedar_allows(text, made.rules.schema, _as_cedar_sees_it(made, attempt)) for attempt in attempts
+        )
+        assert not hidden_but_allowed
+        assert made.decide(attempts[0]).is_visible == (tool.name in listed)
