@@ -17,8 +17,7 @@ _NAME_HINT = "lower-case letters, digits and hyphens, 32 at most"
 _WORDS: Mapping[str, Say] = {
     "missing": lambda _: ("this key is missing", ""),
     "refused": lambda ctx: (str(ctx["message"]), str(ctx["hint"])),
-    "int_type": lambda _: ("this must be a whole number", "no quotes, no units, no underscores"),
-    "int_from_float": lambda _: ("this must be a whole number", "no fraction"),
+    "int_type": lambda _: ("this must be a whole number", "no quotes, no fraction, no units"),
     "float_type": lambda _: ("this must be a number", "no quotes, no units"),
     "bool_type": lambda _: ("this must be `true` or `false`", "`yes`, `no`, `on` and `off` are text here"),
     "string_type": lambda _: ("this must be text", "put it in quotes"),

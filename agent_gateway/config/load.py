@@ -27,7 +27,7 @@ class Loaded:
     """A configuration that holds together, with the texts it names.
 
     findings  warnings, in file order
-    policies  the Cedar files, in the order they apply
+    policies  the Cedar files, in order; the starter policies are not among them, see `config.policies.starter`
     key_sets  the JWK sets of `private_key_jwt` credentials, by path as written
     digest    SHA-256 over everything read: equal digests mean that nothing changed
     """

@@ -67,9 +67,15 @@ def read_config(document: Document) -> Reading:
 def _faults(document: Document, details: Sequence[ErrorDetails]) -> list[Fault]:
     faults: list[Fault] = []
     for detail in details:
+        if detail["type"] == "too_short" and any(_is_inside(other["loc"], detail["loc"]) for other in details):
+            continue  # pydantic counts only the items that are right
         path = _plain(document, detail["loc"])
         faults.append(fault_of(detail, path, schema(), is_empty=document.is_empty(path)))
     return faults
+
+
+def _is_inside(loc: Path, outer: Path) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _plain(document: Document, loc: Path) -> Path:

@@ -1,8 +1,13 @@
 """The command line as people and programs meet it: output, exit codes, files."""
 
 import json
+import os
 import re
 import stat
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import pytest
 from agent_gateway.config.load import load
 from support.command_line import Run
 from support.config_files import MINIMAL, write_config
+from support.sources import ROOT
 
 
 def test_a_good_configuration_is_checked_with_exit_code_0(capsys: pytest.CaptureFixture[str], at_home: Path) -> None:
@@ -28,7 +34,7 @@ def test_a_bad_configuration_is_told_by_file_line_and_key_with_exit_code_1(
     assert run.code == 1
     assert run.out == (
         f"error: {path}:13:1: wrkers: unknown key `wrkers` (did you mean `workers`?)\n"
-        f"error: {path}:14:10: workers: this must be a whole number (no quotes, no units, no underscores)\n"
+        f"error: {path}:14:10: workers: this must be a whole number (no quotes, no fraction, no units)\n"
         "the configuration does not load: 2 errors, 0 warnings\n"
     )
 
@@ -169,3 +175,37 @@ def test_what_key_new_prints_for_people_can_be_pasted(capsys: pytest.CaptureFixt
 def test_keys_and_secrets_differ_each_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert Run(capsys, "key", "new").out != Run(capsys, "key", "new").out
     assert Run(capsys, "key", "secret").out != Run(capsys, "key", "secret").out
+
+
+def test_a_key_is_hashed_from_standard_input(
+    capsys: pytest.CaptureFixture[str], at_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = str(Run(capsys, "key", "new", "--json").data["key"])
+    with given_input(at_home, monkeypatch, f"{key}\n"):
+        assert Run(capsys, "key", "hash").out == sha256(key.encode()).hexdigest() + "\n"
+    with given_input(at_home, monkeypatch, "hunter2\n"):
+        refused = Run(capsys, "key", "hash")
+    assert refused.code == 1
+    assert "hunter2" not in refused.err
+
+
+@contextmanager
+def given_input(directory: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Generator[None]:
+    (directory / "input").write_text(text)
+    with (directory / "input").open() as stream, monkeypatch.context() as patch:
+        patch.setitem(vars(sys), "stdin", stream)
+        yield
+
+
+def test_the_program_runs_as_a_process_of_its_own(at_home: Path) -> None:
+    write_config(at_home, MINIMAL + "workers: many\n")
+    command = [sys.executable, "-m", "agent_gateway.cli.main", "check"]
+    run = subprocess.run(command, cwd=at_home, capture_output=True, text=True, check=False, timeout=60, env=paths())
+    assert run.returncode == 1
+    assert run.stdout.startswith("error: gateway.yaml:13:10: workers: ")
+    assert run.stderr == ""
+
+
+def paths() -> dict[str, str]:
+    """This process's environment, with the packages of this project on the path."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in (".", "policies", "a2a"))}
