@@ -12,7 +12,7 @@ from gateway_policies.call import Call
 from gateway_policies.principal import Principal
 
 FUZZ = settings(
-    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much)
 )
 
 ABOUT_CALLER = (
