@@ -12,7 +12,11 @@ from gateway_policies.call import Call
 from gateway_policies.principal import Principal
 
 FUZZ = settings(
-    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much)
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
 )
 
 ABOUT_CALLER = (

@@ -83,7 +83,7 @@ def test_cedars_own_json_escapes_are_refused_wherever_policies_look(escape: str)
 
 def test_an_argument_that_is_only_tested_for_presence_may_hold_anything_but_null() -> None:
     presence: frozenset[tuple[str, ...]] = frozenset({("n",), ("s",), ("b",), ("l",), ("o",)})
-    arguments = {"n": 1.5, "s": 3, "b": [], "l": {}, "o": {"x": 1}}
+    arguments: dict[str, object] = {"n": 1.5, "s": 3, "b": [1], "l": {"x": 1}, "o": {"x": 1}}
     assert seen_arguments(arguments, NONE, presence, KINDS) == {"n": 0, "s": "", "b": True, "l": [], "o": {}}
     assert isinstance(seen_arguments({"n": None}, NONE, presence, KINDS), WrongArgument)
 

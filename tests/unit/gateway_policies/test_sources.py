@@ -22,6 +22,10 @@ def test_a_policy_without_an_id_is_named_by_its_place() -> None:
     assert ids(f'// one; two\n\n{ALL};\n@id("b") {ALL};') == ["f.cedar:3", "b"]
 
 
+def test_policies_that_share_a_line_are_told_apart() -> None:
+    assert ids(f"{ALL}; {ALL};\n{ALL};") == ["f.cedar:1", "f.cedar:1#2", "f.cedar:2"]
+
+
 def test_semicolons_and_slashes_in_strings_and_comments_do_not_end_a_policy() -> None:
     text = f'{ALL} when {{ "a\n//;\\"" == "" }} // ; "\n;\n{ALL};'
     assert ids(text) == ["f.cedar:1", "f.cedar:4"]
