@@ -73,6 +73,11 @@ class Plan:
     is_visible: bool
     fixed: Decision | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the world knows the principal and the capability."""
+        return self.principal is not _NOBODY
+
 
 class PolicyBundle:
     """Policies in a world. Immutable to its users; what it has worked out is cached within limits.
@@ -136,7 +141,7 @@ class PolicyBundle:
             return Plan(_NOBODY, _NOBODY, (), Reads(), is_visible=False, fixed=self._refuse("policy_error", (_UNSURE,)))
         policies = self.rules.index.for_both(subject, tool)
         reads = _together(self.rules.reads[position] for position in policies)
-        scene = Scene(subject, tool, _context(principal, route), self.standing)
+        scene = Scene(subject, tool, call_context(principal, route), self.standing)
         plan = Plan(subject, tool, policies, reads, is_visible(self.rules, policies, scene))
         if reads.is_dynamic:
             return plan
@@ -147,14 +152,14 @@ class PolicyBundle:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
         if isinstance(seen, WrongArgument):
             return self._refuse("argument_type", (self._wrong(plan, seen),), is_visible=plan.is_visible)
-        now = _now(call.at)
+        now = clock_parts(call.at)
         if now is None:
             return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)
-        context = {**_context(call.principal, call.route), "args": seen, "now": now}
+        context = {**call_context(call.principal, call.route), "args": seen, "now": now}
         verdict = self._ask(plan, call, context)
         if verdict.is_allowed:
             return Decision("permit", self._ids(plan, verdict.determining), self.stamp)
-        values: dict[str, Value] = {**_context(call.principal, call.route), "args": as_values(seen), "now": now}
+        values: dict[str, Value] = {**call_context(call.principal, call.route), "args": as_values(seen), "now": now}
         return self._forbid(plan, verdict, Scene(plan.principal, plan.tool, values, self.standing))
 
     def _ask(self, plan: Plan, call: Call, context: Mapping[str, object]) -> Verdict:
@@ -238,12 +243,12 @@ class PolicyBundle:
         subject = principal_entity(self.world, principal)
         mask = 0
         if subject is not None:
-            scene = Scene(subject, _ANY_TOOL, _context(principal, route), self.standing)
+            scene = Scene(subject, _ANY_TOOL, call_context(principal, route), self.standing)
             mask = visible_mask(self.rules, self._groups, scene)
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
 
 
-def _context(principal: Principal, route: str | None) -> dict[str, Value]:
+def call_context(principal: Principal, route: str | None) -> dict[str, Value]:
     """Return the context of a call whose arguments and time are not known."""
     return {
         "args": unknown("context.args"),
@@ -253,7 +258,7 @@ def _context(principal: Principal, route: str | None) -> dict[str, Value]:
     }
 
 
-def _now(at: float) -> dict[str, int] | None:
+def clock_parts(at: float) -> dict[str, int] | None:
     """Return the time as policies see it, in UTC; None for no time at all."""
     if not isfinite(at) or not 0 <= at <= LONG_MAX // 2:
         return None

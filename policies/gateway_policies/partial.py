@@ -36,6 +36,7 @@ class Scene:
     context   a record, with `Unknown` wherever something is not known
     standing  further entities that conditions may name or reach
     assumed   values of members of unknowns, by full path (`resource.risk`)
+    is_open   entities that are not here may exist: what is asked of them is unknown
     """
 
     principal: Entity | Unknown
@@ -43,6 +44,7 @@ class Scene:
     context: Mapping[str, Value] | Unknown
     standing: Mapping[Uid, Entity] = field(default_factory=_no_entities)
     assumed: Mapping[str, Plain] = field(default_factory=_nothing)
+    is_open: bool = False
 
     def entity(self, uid: Uid) -> Entity | None:
         """Return the entity of that name, or None."""
@@ -249,12 +251,17 @@ def _get(base: Code, attr: str) -> Code:
             return _member(scene, value, attr)
         if isinstance(value, Uid):
             entity = scene.entity(value)
-            return FAILED if entity is None else entity.attrs.get(attr, FAILED)
+            return _absent(scene, FAILED) if entity is None else entity.attrs.get(attr, FAILED)
         if isinstance(value, Mapping):
             return value.get(attr, FAILED)
         return FAILED
 
     return get
+
+
+def _absent(scene: Scene, answer: Value) -> Value:
+    """Return what Cedar answers about an entity that does not exist, unless it may."""
+    return Unknown() if scene.is_open else answer
 
 
 def _member(scene: Scene, value: Unknown, attr: str) -> Value:
@@ -271,7 +278,7 @@ def _has(base: Code, attr: str) -> Code:
             return Unknown(frozenset((f"{value.path}.{attr}",)) if value.path else value.depends)
         if isinstance(value, Uid):
             entity = scene.entity(value)
-            return entity is not None and attr in entity.attrs
+            return _absent(scene, False) if entity is None else attr in entity.attrs
         return attr in value if isinstance(value, Mapping) else FAILED
 
     return has
@@ -302,7 +309,7 @@ def _in(left: Code, right: Code) -> Code:
         if value in groups:
             return True
         entity = scene.entity(value)
-        return entity is not None and not groups.isdisjoint(entity.ancestors)
+        return _absent(scene, False) if entity is None else not groups.isdisjoint(entity.ancestors)
 
     return test
 

@@ -163,4 +163,5 @@ def _scene(kind: str, assumed: Mapping[str, Plain]) -> Scene:
         resource=Unknown(frozenset(("resource",)), "resource", frozenset(("Tool",))),
         context=unknown("context"),
         assumed=assumed,
+        is_open=True,
     )

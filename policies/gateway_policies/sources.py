@@ -56,7 +56,7 @@ class PolicyErrors(ValueError):
 class Policy:
     """One policy: its text, its place and its typed tree."""
 
-    id: str  # its `@id`, or `file:line`
+    id: str  # its `@id`, or `file:line` (`file:line#2` for the second on one line)
     source: str
     line: int
     text: str
@@ -95,8 +95,11 @@ def parse(sources: Sequence[PolicySource]) -> tuple[list[Policy], list[PolicyMis
                 PolicyMistake(source.name, 1, "", f"longer than {MAX_SOURCE_CHARS} characters", "split the file")
             )
             continue
+        last_line, nth = 0, 1
         for line, text in _pieces(source.text):
-            found = _parse_one(source.name, line, text)
+            nth = nth + 1 if line == last_line else 1
+            last_line = line
+            found = _parse_one(source.name, line, text, nth)
             if isinstance(found, Policy):
                 policies.append(found)
             else:
@@ -125,7 +128,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         yield first_line, text[start:]
 
 
-def _parse_one(source: str, line: int, text: str) -> Policy | PolicyMistake:
+def _parse_one(source: str, line: int, text: str, nth: int) -> Policy | PolicyMistake:
     try:
         tree = cedarpy.policies_to_pst(text)
     except ValueError as error:
@@ -144,7 +147,8 @@ def _parse_one(source: str, line: int, text: str) -> Policy | PolicyMistake:
             f"an @id has at most {MAX_ID_CHARS} letters, digits and `. _ : / -`",
             "it is written into answers and records",
         )
-    return Policy(policy_id or f"{source}:{line}", source, line, text, template)
+    place = f"{source}:{line}" if nth == 1 else f"{source}:{line}#{nth}"
+    return Policy(policy_id or place, source, line, text, template)
 
 
 def _duplicates(policies: Sequence[Policy]) -> Iterator[PolicyMistake]:

@@ -19,7 +19,7 @@ MONDAY_NOON = 1_767_614_400.0  # 2026-01-05 12:00:00 UTC
 def tool(name: str, upstream: str, risk: int = 2, **more: object) -> Capability:
     """Return the capability `{upstream}__{name}`."""
     made = Capability(f"{upstream}__{name}", name, upstream, risk=risk)
-    return replace(made, **more)  # pyright: ignore[reportArgumentType]
+    return replace(made, **more)
 
 
 LOG = tool("log", "git", risk=1, read_only=True, tags=frozenset({"code"}), toolsets=frozenset({"reading"}))

@@ -1,0 +1,186 @@
+"""Explain: who may call what, which policies say so, and what would change it.
+
+For operators: unlike a decision's reasons, an explanation quotes policies whole.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
+from gateway_policies.bundle import Plan, PolicyBundle, call_context, clock_parts
+from gateway_policies.call import Call, Capability
+from gateway_policies.decision import Decision, Effect
+from gateway_policies.partial import Scene, compile_expr, conjuncts
+from gateway_policies.principal import Principal
+from gateway_policies.render import render
+from gateway_policies.sources import Policy
+from gateway_policies.values import Failed, Value, depends_on
+
+Condition = Literal["holds", "fails", "depends", "error", "out of scope"]
+Answer = Literal["permit", "forbid", "depends"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """How one policy stands to a call.
+
+    depends  names its condition waits for (`context.args.path`, `context.now`)
+    unmet    its conditions that are false, and those that wait, as Cedar text
+    """
+
+    id: str
+    effect: Effect
+    place: str  # `file:line`
+    condition: Condition
+    depends: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def is_in_scope(self) -> bool:
+        return self.condition != "out of scope"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a principal may or may not call a capability.
+
+    effect    `depends`: permitted for some arguments or times, and not for others
+    decision  the decision itself, when arguments and time were given
+    problem   what is wrong with the arguments or unknown to the gateway, or empty
+    changes   what would change the answer, most direct first
+    """
+
+    effect: Answer
+    is_visible: bool
+    policies: tuple[PolicyView, ...]
+    changes: tuple[str, ...]
+    decision: Decision | None = None
+    problem: str = ""
+
+
+def explain(
+    bundle: PolicyBundle,
+    principal: Principal,
+    capability: Capability,
+    arguments: Mapping[str, object] | None = None,
+    *,
+    at: float | None = None,
+    route: str = "",
+) -> Explanation:
+    """Say which policies speak of this call and what they make of it.
+
+    arguments  None: any
+    at         unix seconds; None: at some time
+    """
+    plan = bundle.plan(principal, capability, route)
+    if not plan.is_known:
+        return Explanation(
+            "forbid", False, (), ("register the principal, its tenant, or the capability",), plan.fixed, _UNKNOWN
+        )
+    context, problem = _context(bundle, plan, principal, arguments, at, route)
+    scene = Scene(plan.principal, plan.tool, context, bundle.standing)
+    views = tuple(
+        _view(policy, scene, bundle.rules.conditions[position](scene), position in plan.policies)
+        for position, policy in enumerate(bundle.policies)
+    )
+    decision = None
+    if arguments is not None and at is not None:
+        decision = bundle.decide(Call("", principal, "call", capability, arguments, at, route))
+    effect = decision.effect if decision is not None else "forbid" if problem else _effect(views)
+    return Explanation(effect, plan.is_visible, views, _changes(views, effect, problem), decision, problem)
+
+
+_UNKNOWN = "the gateway does not know this principal or this capability"
+
+
+def who_can(
+    bundle: PolicyBundle, principals: Iterable[Principal], capability: Capability, *, route: str = ""
+) -> list[tuple[Principal, Answer]]:
+    """Return, for each principal, whether it may call `capability`: always, never, or it depends."""
+    return [(principal, explain(bundle, principal, capability, route=route).effect) for principal in principals]
+
+
+def _context(
+    bundle: PolicyBundle,
+    plan: Plan,
+    principal: Principal,
+    arguments: Mapping[str, object] | None,
+    at: float | None,
+    route: str,
+) -> tuple[dict[str, Value], str]:
+    context = call_context(principal, route)
+    problem = ""
+    if arguments is not None:
+        seen = seen_arguments(arguments, plan.reads.values, plan.reads.presence, bundle.rules.kinds)
+        if isinstance(seen, WrongArgument):
+            problem = seen.text
+        else:
+            context["args"] = as_values(seen)
+    now = None if at is None else clock_parts(at)
+    if now is not None:
+        context["now"] = now
+    return context, problem
+
+
+def _view(policy: Policy, scene: Scene, value: Value, is_in_scope: bool) -> PolicyView:
+    if not is_in_scope:
+        return PolicyView(policy.id, policy.effect, policy.place, "out of scope")
+    unmet = tuple(render(expr) for expr in conjuncts(policy.tree) if compile_expr(expr)(scene) is not True)
+    return PolicyView(
+        policy.id,
+        policy.effect,
+        policy.place,
+        _condition(value),
+        tuple(sorted(depends_on(value))),
+        unmet,
+        policy.annotation("reason"),
+        policy.annotation("hint"),
+    )
+
+
+def _condition(value: Value) -> Condition:
+    if isinstance(value, Failed):
+        return "error"
+    return "holds" if value is True else "fails" if value is False else "depends"
+
+
+def _effect(views: Iterable[PolicyView]) -> Answer:
+    states = {(view.effect, view.condition) for view in views}
+    is_denied = ("forbid", "holds") in states or {condition for _, condition in states} & {"error"}
+    if is_denied or not states & {("permit", "holds"), ("permit", "depends")}:
+        return "forbid"
+    return "permit" if ("permit", "holds") in states and not _waits(views) else "depends"
+
+
+def _waits(views: Iterable[PolicyView]) -> bool:
+    """Whether a forbid waits for something, or a policy that waits could fail."""
+    return any(view.condition == "depends" for view in views)
+
+
+def _changes(views: Iterable[PolicyView], effect: Answer, problem: str) -> tuple[str, ...]:
+    if problem:
+        return (f"send arguments that policies can read: {problem}",)
+    changes: list[str] = []
+    for view in views:
+        changes += _change(view, effect)
+    if not changes and effect == "forbid":
+        changes.append("add a permit policy that speaks of this principal and this capability")
+    return tuple(changes)
+
+
+def _change(view: PolicyView, effect: Answer) -> list[str]:
+    name = f"{view.effect} policy `{view.id}` ({view.place})"
+    hint = f": {view.hint}" if view.hint else ""
+    if view.condition == "error":
+        return [f"{name} fails to evaluate: mend it, or send other arguments{hint}"]
+    if view.effect == "forbid" and view.condition == "holds":
+        return [f"{name} forbids it: make its conditions false{hint}"]
+    if view.condition == "depends":
+        verb = "permits" if view.effect == "permit" else "forbids"
+        return [f"{name} {verb} it only when {' and '.join(view.unmet)}{hint}"]
+    if effect == "forbid" and view.effect == "permit" and view.condition == "fails":
+        return [f"{name} would permit it when {' and '.join(view.unmet)}{hint}"]
+    return []

@@ -1,0 +1,173 @@
+"""Bundles: what a decision says, and how lists agree with it."""
+
+from dataclasses import replace
+
+import pytest
+from support.policy_worlds import (
+    ANA,
+    BUILD,
+    EVERYONE,
+    LOG,
+    MOLE,
+    MONDAY_NOON,
+    NOW,
+    PLANNER,
+    PUSH,
+    ROBOT,
+    WIPE,
+    WORLD,
+    bundle,
+    call,
+    names,
+)
+
+from gateway_policies.bundle import compile_bundle
+from gateway_policies.decision import Permit
+from gateway_policies.sources import PolicyErrors, PolicySource
+from gateway_policies.world import World
+
+TOOLS = (LOG, PUSH, WIPE, NOW)
+PATHS = """
+@id("own-repo")
+@hint("stay below /repo/")
+permit(principal, action, resource in Upstream::"git")
+when { context.args has path && context.args.path like "/repo/*" };
+"""
+
+
+def test_nothing_is_permitted_without_a_policy() -> None:
+    made = bundle("")
+    decision = made.decide(call(PLANNER, LOG))
+    assert (decision.effect, decision.code, decision.reasons, decision.is_visible) == ("forbid", "no_permit", (), False)
+    assert made.visible(PLANNER, TOOLS) == []
+
+
+def test_a_permit_names_every_policy_that_allowed_it() -> None:
+    made = bundle('@id("b") permit(principal, action, resource);', "permit(principal, action, resource);")
+    decision = made.decide(call(PLANNER, LOG))
+    assert (decision.policies, decision.code, decision.is_visible) == (("b", "b.cedar:1"), "", True)
+    assert Permit.of(call(PLANNER, LOG), decision).decision is decision
+
+
+def test_a_forbid_names_every_policy_that_forbids_with_reason_and_hint() -> None:
+    made = bundle(
+        """permit(principal, action, resource);
+@id("no-push") @reason("pushing is for people") @hint("open a merge request")
+forbid(principal, action, resource) when { resource.native == "push" };
+@id("a") forbid(principal, action, resource in Upstream::"git");"""
+    )
+    decision = made.decide(call(PLANNER, PUSH))
+    assert (decision.code, decision.policies) == ("forbidden", ("a", "no-push"))
+    assert [(reason.policy, reason.text, reason.hint) for reason in decision.reasons] == [
+        ("a", "forbid policy `a` (a.cedar:4)", ""),
+        ("no-push", "pushing is for people", "open a merge request"),
+    ]
+
+
+def test_an_argument_decides_and_the_nearest_permit_says_what_would_satisfy_it() -> None:
+    made = bundle(PATHS)
+    assert made.decide(call(PLANNER, LOG, {"path": "/repo/a"})).is_permit
+    decision = made.decide(call(PLANNER, LOG, {"path": "/etc"}))
+    assert (decision.code, decision.policies, decision.is_visible) == ("no_permit", (), True)
+    (reason,) = decision.reasons
+    assert (reason.policy, reason.hint) == ("own-repo", "stay below /repo/")
+    assert reason.text == "permit policy `own-repo` (a.cedar:2) speaks of this call, but its conditions do not hold"
+
+
+def test_without_a_hint_the_unmet_condition_is_quoted() -> None:
+    made = bundle(PATHS.replace('@hint("stay below /repo/")', ""))
+    hints = [made.decide(call(PLANNER, LOG, arguments)).reasons[0].hint for arguments in ({}, {"path": "/x"})]
+    assert hints == ["it needs context.args has path", 'it needs context.args.path like "/repo/*"']
+
+
+def test_a_reason_never_quotes_what_names_another_tenant() -> None:
+    made = bundle('permit(principal, action, resource) when { principal in Tenant::"rival" };')
+    decision = made.decide(call(PLANNER, LOG))
+    assert not any("rival" in reason.text + reason.hint for reason in decision.reasons)
+
+
+def test_time_is_read_in_utc_and_monday_is_one() -> None:
+    made = bundle(
+        "permit(principal, action, resource) when { context.now.hour == 12 && context.now.weekday == 1"
+        f" && context.now.unix == {int(MONDAY_NOON)} }};"
+    )
+    assert made.decide(call(PLANNER, LOG, at=MONDAY_NOON + 0.9)).is_permit
+    assert made.decide(call(PLANNER, LOG, at=MONDAY_NOON + 3600)).code == "no_permit"
+    assert made.visible(PLANNER, [LOG]) == [LOG]
+
+
+def test_what_is_forbidden_for_all_arguments_is_hidden_and_says_so() -> None:
+    made = bundle(
+        "permit(principal, action, resource); forbid(principal, action, resource) when { resource.risk > 8 };"
+    )
+    assert names(made.visible(PLANNER, TOOLS)) == ["git__log", "git__push", "time__now"]
+    assert made.decide(call(PLANNER, WIPE)).is_visible is False
+
+
+def test_a_list_keeps_its_order_and_its_repetitions() -> None:
+    made = bundle("permit(principal, action, resource);")
+    assert made.visible(PLANNER, [WIPE, LOG, WIPE]) == [WIPE, LOG, WIPE]
+
+
+def test_a_changed_definition_is_not_the_known_one() -> None:
+    made = bundle("permit(principal, action, resource);")
+    assert made.visible(PLANNER, [replace(LOG, risk=0), replace(PUSH)]) == [PUSH]
+    assert made.decide(call(PLANNER, replace(LOG, pin="other"))).code == "policy_error"
+
+
+def test_listing_one_capability_is_permitted_when_it_is_visible() -> None:
+    made = bundle(PATHS)
+    assert made.decide(call(PLANNER, LOG, action="list")).is_permit
+    refused = made.decide(call(PLANNER, NOW, action="list"))
+    assert (refused.effect, refused.code, refused.is_visible) == ("forbid", "no_permit", False)
+
+
+def test_the_id_is_of_policies_and_schema_and_the_stamp_of_the_world_too() -> None:
+    text = "permit(principal, action, resource) when { resource.risk < 3 };"
+    made = bundle(text)
+    other = made.with_world(replace(WORLD, agents={}))
+    assert bundle("// a comment\npermit (principal, action,resource)\nwhen { resource.risk < 3 };").id != bundle("").id
+    assert bundle(text.replace("when {", "when  {")).id == made.id == other.id
+    assert bundle(text.replace("3", "4")).id != made.id
+    assert other.entities_id != made.entities_id
+    assert made.decide(call(PLANNER, LOG)).bundle == made.stamp == f"{made.id}.{made.entities_id[:16]}"
+
+
+def test_another_world_takes_effect_without_compiling_again() -> None:
+    made = bundle('permit(principal in Team::"acme/research", action, resource);')
+    assert made.decide(call(PLANNER, LOG)).is_permit
+    moved = made.with_world(
+        replace(WORLD, agents={"planner": replace(WORLD.agents["planner"], teams=("acme/platform",))})
+    )
+    assert moved.decide(call(PLANNER, LOG)).code == "no_permit"
+    assert moved.visible(PLANNER, [LOG]) == []
+
+
+def test_a_bundle_over_an_empty_world_denies() -> None:
+    made = compile_bundle([PolicySource("a", "permit(principal, action, resource);")], World())
+    assert made.decide(call(PLANNER, LOG)).code == "policy_error"
+    assert made.visible(PLANNER, TOOLS) == []
+
+
+def test_every_mistake_of_every_file_is_raised_at_once() -> None:
+    with pytest.raises(PolicyErrors) as caught:
+        bundle(
+            'permit(principal in Team::"acme/reserch", action, resource);\nforbid(principal, action, resource) when {',
+            "permit(principal, action, resource) when { false };",
+        )
+    assert [(error.source, error.line) for error in caught.value.errors] == [
+        ("a.cedar", 1),
+        ("a.cedar", 2),
+        ("b.cedar", 1),
+    ]
+
+
+def test_principals_of_every_kind_are_told_apart() -> None:
+    made = bundle(
+        """permit(principal == Agent::"planner", action, resource);
+permit(principal == User::"https://idp.example#ana", action, resource);
+permit(principal is Workload in Tenant::"rival", action, resource) when { principal.trust == 1 };"""
+    )
+    permitted = [principal for principal in EVERYONE if made.decide(call(principal, LOG)).is_permit]
+    assert permitted == [PLANNER, ANA, BUILD]
+    assert [bool(made.visible(principal, [LOG])) for principal in (ROBOT, MOLE)] == [False, False]
