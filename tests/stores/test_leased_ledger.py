@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import pytest
 from support.fake_recorder import FakeRecorder
 from support.ledgers import DAY, NOON, FakeClock, charge, figures, sqlite_store, worker
