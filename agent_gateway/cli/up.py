@@ -62,7 +62,8 @@ def _ready(loaded: Loaded, worker: Worker) -> None:
 
 def _greet(loaded: Loaded, workers: int) -> None:
     listeners = loaded.config.listeners
-    _say(f"agent gateway: {listeners.data.url}/mcp  (admin {listeners.admin.url}, {workers} worker{'s' * (workers > 1)})")
+    plural = "s" if workers > 1 else ""
+    _say(f"agent gateway: {listeners.data.url}/mcp  (admin {listeners.admin.url}, {workers} worker{plural})")
 
 
 def _say(text: str) -> None:

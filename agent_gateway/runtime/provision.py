@@ -107,7 +107,7 @@ class Provisioner:
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
-            findings=(*(f"{one.file}:{one.line}: {one.key}: {one.message}" for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
+            findings=(*(one.text for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
         )
 
     def _compiled(self, catalog: Catalog) -> dict[str, Validator]:

@@ -9,7 +9,7 @@ in two places only: when the store grants, and when something is flushed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.ledger_store import Ask, Entry, Grant, Key
@@ -222,3 +222,13 @@ class Accounts:
         if returned:
             account.answer = None
         return returned > 0
+
+
+def merged(charges: Sequence[Charge]) -> tuple[Charge, ...]:
+    """Return one charge per bucket and window: the sum of those that were given."""
+    by_key: dict[Key, Charge] = {}
+    for charge in charges:
+        key = (charge.bucket, charge.window)
+        known = by_key.get(key)
+        by_key[key] = replace(known, amount=known.amount + charge.amount) if known else charge
+    return tuple(by_key.values())

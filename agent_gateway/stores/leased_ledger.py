@@ -21,7 +21,7 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from agent_gateway.ports import Charge, Clock, Hold, Recorder
-from agent_gateway.stores.accounts import Account, Accounts, Batch
+from agent_gateway.stores.accounts import Account, Accounts, Batch, merged
 from agent_gateway.stores.ledger_store import Ask, Grant, Key, LedgerStore, Usage
 from agent_gateway.stores.recovery import RecordsAfter, recover_slot
 from gateway_policies.budgets import over_budget
@@ -191,7 +191,7 @@ class LeasedLedger:
             raise Unavailable("budgets are not ready", hint="try again shortly")
         if len(self._waiting) >= self._limits.max_waiting or len(self._accounts.by_key) >= self._limits.max_accounts:
             raise Unavailable("too many calls wait for a budget", hint="try again shortly")
-        waiter = _Waiter(tuple(charges), asyncio.get_running_loop().create_future())
+        waiter = _Waiter(merged(charges), asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         self._next()
         try:
@@ -305,14 +305,10 @@ class LeasedLedger:
             if account is None or account.limit != charge.limit:
                 return self._again(waiter)
             free = account.free - promised.get(key, 0)
-            if free >= charge.amount:
-                continue
-            grant = grants.get(key)  # none: a call that came meanwhile has taken what was free
-            return (
-                self._again(waiter)
-                if grant is None
-                else self._refusal(charge, account, grant, free) or self._again(waiter)
-            )
+            if free < charge.amount:
+                grant = grants.get(key)  # none: a call that came meanwhile has taken what was free
+                refusal = self._refusal(charge, account, grant, free) if grant else None
+                return refusal or self._again(waiter)
         for charge in waiter.charges:
             key = (charge.bucket, charge.window)
             promised[key] = promised.get(key, 0) + charge.amount

@@ -12,10 +12,10 @@ from the ledger's thread, never from an event loop.
 
 import os
 import sqlite3
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key, Usage, fold, lease_size
 from gateway_policies.refusal import Unavailable
@@ -48,12 +48,6 @@ _USAGE = """
 """
 
 
-class Connect(Protocol):
-    """How a connection is made; tests give one that fails when told."""
-
-    def __call__(self, path: Path) -> sqlite3.Connection: ...
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file, made readable by its owner only when it is new; no transaction is begun by itself."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -67,7 +61,7 @@ class SqliteLedger:
     back as soon as its disk is.
     """
 
-    def __init__(self, path: Path, connect: Connect = connect) -> None:
+    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection] = connect) -> None:
         self._path = path
         self._connect = connect
         self._connection: sqlite3.Connection | None = None

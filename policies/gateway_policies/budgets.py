@@ -18,18 +18,20 @@ no tenant can use up another's, or read from a refusal what another has spent.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Literal
 
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import OverBudget, Unavailable
 from gateway_policies.units import MAX_AMOUNT, Unit, amount_text
-from gateway_policies.windows import WindowKind, kind_of, resets_at, seconds_until_reset, window_at
+from gateway_policies.windows import DAY_S, WindowKind, kind_of, resets_at, seconds_until_reset, window_at
 
 Scope = Literal["tenant", "team", "agent", "capability"]
 
 SCOPES: tuple[Scope, ...] = ("tenant", "team", "agent", "capability")
 MAX_CHARGES = 64  # charges of one call
+MAX_REMEMBERED = 10_000  # answers of one `ChargeTable`
 _RANKS = {scope: rank for rank, scope in enumerate(SCOPES)}
 
 
@@ -96,6 +98,33 @@ def charges_for(
     if len(charges) > MAX_CHARGES:
         raise Unavailable(f"this call draws on more than {MAX_CHARGES} budgets")
     return tuple(charges)
+
+
+class ChargeTable:
+    """`charges_for` of one set of budgets, remembered until the day is over.
+
+    Bounded: beyond `max_remembered` the answer worked out longest ago is forgotten. Belongs to one snapshot.
+    """
+
+    def __init__(self, budgets: Iterable[Budget], max_remembered: int = MAX_REMEMBERED) -> None:
+        self._budgets = tuple(sorted(budgets, key=_rank))
+        self._max_remembered = max_remembered
+        self._known: dict[tuple[object, ...], tuple[int, tuple[Charge, ...]]] = {}
+
+    def charges_for(self, principal: Principal, capability: Capability, now: float) -> tuple[Charge, ...]:
+        """Return what `charges_for` returns, and raise what it raises."""
+        if not self._budgets:
+            return ()
+        key = (principal.tenant, principal.id, principal.teams, capability.name, capability.price_micros)
+        day = floor(now / DAY_S)
+        known = self._known.get(key)
+        if known is not None and known[0] == day:
+            return known[1]
+        charges = charges_for(self._budgets, principal, capability, now)
+        self._known[key] = (day, charges)
+        if len(self._known) > self._max_remembered:
+            del self._known[next(iter(self._known))]
+        return charges
 
 
 def matches(pattern: str, text: str) -> bool:

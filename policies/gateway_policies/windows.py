@@ -11,7 +11,7 @@ from typing import Literal
 WindowKind = Literal["day", "month", "total"]
 
 TOTAL = "total"
-_DAY_S = 86_400
+DAY_S = 86_400
 _DECEMBER = 12
 _FORMATS = {len("2026-11-23"): "%Y-%m-%d", len("2026-11"): "%Y-%m"}
 
@@ -44,7 +44,7 @@ def resets_at(window: str) -> int | None:
         return None
     start = _start(window)
     if len(window) == len("2026-11-23"):
-        return floor(start.timestamp()) + _DAY_S
+        return floor(start.timestamp()) + DAY_S
     after_december = start.month == _DECEMBER
     following = datetime(start.year + after_december, 1 if after_december else start.month + 1, 1, tzinfo=UTC)
     return floor(following.timestamp())

@@ -68,7 +68,8 @@ async def gateway(folder: Path, config: str, **files: str) -> AsyncGenerator[Tes
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o600)
-    head = f"version: 1\ndata_dir: ./data\nlisteners:\n  data: {{host: 127.0.0.1, port: 8080, public_url: '{PUBLIC_URL}', allowed_hosts: [gateway.test]}}\n"
+    data = f"{{host: 127.0.0.1, port: 8080, public_url: '{PUBLIC_URL}', allowed_hosts: [gateway.test]}}"
+    head = f"version: 1\ndata_dir: ./data\nlisteners:\n  data: {data}\n"
     (folder / "gateway.yaml").write_text(head + config)
     async with working(folder / "gateway.yaml") as worker:
         yield TestGateway(worker, DataApp(worker.gateway), folder)
