@@ -1,12 +1,5 @@
 """What one worker's ledger promises the pipeline."""
 
-<<<<<<< HEAD
-from pathlib import Path
-
-import anyio
-
-from support.ledgers import DAY, charge, figures, sqlite_store, worker
-=======
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +14,6 @@ from agent_gateway.stores.leased_ledger import LeasedLedger
 from agent_gateway.stores.ledger_store import Ask, Grant
 from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.refusal import OverBudget, Unavailable
->>>>>>> budgets
 
 BUCKET = f"daily/acme/planner {DAY}"
 
