@@ -47,6 +47,7 @@ async def acknowledged_until_killed(directory: Path, run: int) -> dict[int, str]
 
 async def test_ten_kills_under_load_lose_no_acknowledged_record(tmp_path: Path) -> None:
     acknowledged: dict[int, str] = {}
+    kept: dict[int, object] = {}
     for run in range(ROUNDS):
         said = await acknowledged_until_killed(tmp_path, run)
         assert not said.keys() & acknowledged.keys(), "an index was given out twice"
