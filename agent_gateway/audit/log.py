@@ -85,7 +85,7 @@ class AuditLog:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.close_timeout_s):
                     await asyncio.shield(self._closed)
-            self._writer.join(JOIN_TIMEOUT_S)
+                self._writer.join(JOIN_TIMEOUT_S)
             self._refuse_waiters()
 
     async def __aenter__(self) -> "AuditLog":
@@ -209,6 +209,7 @@ class AuditLog:
     def _on_down(self, reason: str) -> None:
         self.reason = reason
         if not self._opened.done():
+            self.state = "closed"
             self._opened.set_exception(
                 Unavailable(f"the audit log `{self.path.stem}` cannot be opened: {reason}", hint="run `audit verify`")
             )

@@ -43,6 +43,15 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "fullfsync = ON",
+    "checkpoint_fullfsync = ON",
+    "mmap_size = 0",
+    f"journal_size_limit = {MAX_WAL_BYTES}",
+)
+
 Connect = Callable[[Path], sqlite3.Connection]
 
 
@@ -59,15 +68,12 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "fullfsync = ON",
-        "checkpoint_fullfsync = ON",
-        "mmap_size = 0",
-        f"journal_size_limit = {MAX_WAL_BYTES}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

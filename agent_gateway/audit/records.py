@@ -87,6 +87,11 @@ class Seal:
         key = self._keys.get(tenant) or self._derive(tenant)
         return SealedArguments(hmac.digest(key, arguments, "sha256").hex(), len(arguments))
 
+    @property
+    def cached_tenants(self) -> int:
+        """How many derived keys are kept: at most `MAX_CACHED_TENANTS`."""
+        return len(self._keys)
+
     def _derive(self, tenant: str) -> bytes:
         if len(self._keys) >= MAX_CACHED_TENANTS:
             self._keys.clear()

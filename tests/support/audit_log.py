@@ -106,7 +106,11 @@ class Disk:
                 return cursor
 
         connection = sqlite3.connect(path, timeout=0.01, isolation_level=None, factory=Connection)
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

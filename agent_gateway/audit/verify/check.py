@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .files import Batch, Note, batches_of, log_of, open_log, parse, split_bundle
-from .proofs import Tree, check_vkeys, log_named, open_note, root_of
+from .proofs import Tree, check_vkeys, decode, log_named, open_note, root_of
 from .report import Finding, Report
 
 MAX_UNANCHORED = 2_000  # a healthy log signs every 1 000 records
@@ -71,7 +70,7 @@ def verify_receipt(receipt: Mapping[str, Any], vkeys: Sequence[str]) -> Report:
         report.records, report.checkpoints, report.logs = report.records + 1, report.checkpoints + 1, 1
         try:
             origin, size, root = open_note(str(part.get("checkpoint")), vkeys)
-            path = [b64decode(str(node), validate=True) for node in cast(list[object], part.get("proof") or [])]
+            path = [decode(str(node)) for node in cast(list[object], part.get("proof") or [])]
         except ValueError as error:
             report.add(Finding(log, "checkpoint", f"the checkpoint cannot be trusted: {error}", call=call))
             continue

@@ -1,7 +1,7 @@
 """Trees, keys and signed notes, as RFC 9162 and C2SP define them, for checking only."""
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -35,7 +35,7 @@ def check_vkeys(vkeys: Sequence[str]) -> list[tuple[str, bytes]]:
     keys: list[tuple[str, bytes]] = []
     for vkey in vkeys:
         name, key_id, encoded = [*vkey.strip().split("+", 2), "", ""][:3]
-        blob = b64decode(encoded, validate=True)
+        blob = decode(encoded)
         if len(blob) != 33 or blob[0] != 1 or _key_id(name, blob[1:]).hex() != key_id:
             raise ValueError(f"`{vkey.strip()}` is no Ed25519 verifier key, or a damaged one")
         keys.append((name, blob[1:]))
@@ -46,19 +46,27 @@ def open_note(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes]:
     """Return (origin, size, root) of a checkpoint; raises `ValueError` unless its log's own key signed it."""
     text, blank, tail = note.rpartition("\n\n")
     origin, size, root = [*text.split("\n"), "", "", ""][:3]
-    if not blank or not re.fullmatch("0|[1-9][0-9]{0,18}", size) or len(b64decode(root, validate=True)) != 32:
+    if not blank or not re.fullmatch("0|[1-9][0-9]{0,18}", size) or len(decode(root)) != 32:
         raise ValueError("it is no checkpoint")
     for name, public in check_vkeys(vkeys):
         start = f"\u2014 {origin} "
         for line in tail.split("\n") if name in (origin, origin.rpartition("/")[0]) else ():
-            signature = b64decode(line.removeprefix(start), validate=True) if line.startswith(start) else b""
+            signature = decode(line.removeprefix(start)) if line.startswith(start) else b""
             if signature[:4] == _key_id(origin, public):
                 try:
                     Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], f"{text}\n".encode())
                 except InvalidSignature:
                     raise ValueError("its signature does not fit") from None
-                return origin, int(size), b64decode(root)
+                return origin, int(size), decode(root)
     raise ValueError("no known key has signed it")
+
+
+def decode(text: str) -> bytes:
+    """Return what base64 `text` stands for; raises `ValueError` unless it is the one spelling of it."""
+    data = b64decode(text, validate=True)
+    if b64encode(data).decode() != text:
+        raise ValueError("this is not canonical base64")
+    return data
 
 
 def _key_id(name: str, public: bytes) -> bytes:
