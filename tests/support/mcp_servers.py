@@ -15,10 +15,12 @@ MAIN = Path(__file__).with_name("mcp_server_main.py")
 
 @dataclass(frozen=True)
 class HttpServer:
-    """A running server; `url` is its MCP endpoint."""
+    """A running server; `url` is its MCP endpoint, `era` what the gateway finds it to speak."""
 
     port: int
     process: subprocess.Popen[bytes]
+    era: Literal["legacy", "modern"]
+    is_json: bool
 
     @property
     def url(self) -> str:
@@ -44,6 +46,6 @@ def start_http_server(*, era: Era = "both", is_json: bool = False, is_stateless:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith(b"PORT "), "the server did not start"
-            yield HttpServer(int(line.split()[1]), process)
+            yield HttpServer(int(line.split()[1]), process, "legacy" if era == "legacy" else "modern", is_json)
         finally:
             process.kill()
