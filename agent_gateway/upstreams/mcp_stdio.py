@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import ceil
 from random import random
 
 from msgspec import Raw
@@ -158,7 +159,7 @@ class StdioUpstream:
             raise UpstreamUnreachable(
                 "this upstream's process died and is left alone for a moment",
                 code="upstream_down",
-                retry_after_s=round(deaths.retry_at - now, 3),
+                retry_after_s=ceil((deaths.retry_at - now) * 1000) / 1000,
             )
         if deaths is not None:
             self._restarts += 1

@@ -49,3 +49,8 @@ def start_http_server(*, era: Era = "both", is_json: bool = False, is_stateless:
             yield HttpServer(int(line.split()[1]), process, "legacy" if era == "legacy" else "modern", is_json)
         finally:
             process.kill()
+
+
+def raw_command(behaviour: str = "") -> tuple[str, ...]:
+    """Return command and arguments of the small child that misbehaves on demand; see `raw_stdio_main`."""
+    return (sys.executable, "-I", "-S", str(MAIN.with_name("raw_stdio_main.py")), behaviour)
