@@ -7,6 +7,7 @@ deadline that a caller chose.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from random import random
 
 from agent_gateway.ports import Clock, Health
@@ -52,7 +53,7 @@ class Breaker:
             raise UpstreamUnreachable(
                 "this upstream is down and is left alone for a moment",
                 code="upstream_down",
-                retry_after_s=round(self._retry_at - now, 3),
+                retry_after_s=ceil((self._retry_at - now) * 1000) / 1000,
             )
         self._retry_at = now + self._limits.trial_s  # this one is the trial; the others wait for it
 

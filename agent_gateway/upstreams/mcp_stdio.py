@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import ceil
 from random import random
 
 from msgspec import Raw
@@ -102,7 +103,6 @@ class StdioUpstream:
                 response, size_bytes = await seat.child.ask(message.id, body, sink)
             finally:
                 seat.used_at = self._clock()
-                self._look_after(seat)
         return speak.answer(seat.info.era, response, size_bytes)
 
     async def list_tools(self, principal: Principal) -> Sequence[Raw]:
@@ -144,20 +144,13 @@ class StdioUpstream:
     # --- children --------------------------------------------------------------------------
 
     async def _seat(self, principal: Principal) -> _Seat:
-        owner = self._settings.owner(principal)
-        seat = await self._seats.get(owner, ())
-        if seat.child.is_alive:
-            return seat
-        self._look_after(seat)
-        return await self._seats.get(owner, ())
+        return await self._seats.get(self._settings.owner(principal), ())
 
-    def _look_after(self, seat: _Seat) -> None:
-        """Notice that a child died since it was last looked at."""
-        if not seat.child.is_alive and not seat.child.is_ending:
-            seat.child.is_ending = True
-            self._seats.drop(seat)
-            self._chores.start(seat.child.stop(self._settings.timeouts.farewell_s))
-            self._mourn(seat.owner, "the upstream's process ended")
+    def _ended(self, seat: _Seat) -> None:
+        """A child died: forget it, reap it, count it."""
+        self._seats.drop(seat)
+        self._chores.start(seat.child.stop(self._settings.timeouts.farewell_s))
+        self._mourn(seat.owner, "the upstream's process ended")
 
     async def _begin(self, owner: Owner, _: Headers) -> _Seat:
         deaths = self._deaths.get(owner)
@@ -166,7 +159,7 @@ class StdioUpstream:
             raise UpstreamUnreachable(
                 "this upstream's process died and is left alone for a moment",
                 code="upstream_down",
-                retry_after_s=round(deaths.retry_at - now, 3),
+                retry_after_s=ceil((deaths.retry_at - now) * 1000) / 1000,
             )
         if deaths is not None:
             self._restarts += 1
@@ -179,7 +172,9 @@ class StdioUpstream:
         self._era, self._known = info.era, info
         if self._health.state != "up":
             self._health = Health("up", self._clock())
-        return _Seat(owner, child, info)
+        seat = _Seat(owner, child, info)
+        child.on_end = lambda: self._ended(seat)
+        return seat
 
     async def _greeted(self) -> tuple[Child, ServerInfo]:
         """Start a child and find out its era; one that dies of the probe gets a second start without it."""

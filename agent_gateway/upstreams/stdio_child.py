@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -62,7 +62,7 @@ class _Waiting:
 class Child(asyncio.SubprocessProtocol):
     """A running child; made by `start`.
 
-    on_end  called once, when it can take no more requests; the argument tells whether we wanted that
+    on_end  called once when it ends without having been told to
     """
 
     def __init__(self, limits: UpstreamLimits) -> None:
@@ -80,6 +80,7 @@ class Child(asyncio.SubprocessProtocol):
         self._log_rest = b""
         self._exited = asyncio.Event()
         self._is_over = False
+        self.on_end: Callable[[], None] | None = None
         self.pid = 0
 
     @property
@@ -133,7 +134,6 @@ class Child(asyncio.SubprocessProtocol):
                 break
             self._signal(number)
         await self._exited.wait()
-        self._signal(signal.SIGKILL)  # what it left behind in its group
         self._transport.close()
 
     # --- asyncio.SubprocessProtocol --------------------------------------------------------
@@ -174,6 +174,7 @@ class Child(asyncio.SubprocessProtocol):
         self._exited.set()
         self._over(died("the upstream's process ended"))
         self._signal(signal.SIGKILL)  # children of its own do not outlive it
+        self.pid = 0  # the number may soon be another's
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -221,10 +222,12 @@ class Child(asyncio.SubprocessProtocol):
             self._signal(signal.SIGKILL)
 
     def _over(self, failure: UpstreamFailed) -> None:
-        self._is_over = True
+        was_over, self._is_over = self._is_over, True
         for waiting in self._calls.values():
             if waiting.failure is None:
                 waiting.fail(failure)
+        if not was_over and not self.is_ending and self.on_end is not None:
+            self.on_end()
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid > 1:

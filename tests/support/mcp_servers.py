@@ -1,0 +1,56 @@
+"""Real MCP servers for tests: on the official SDK, in processes of their own, ended with the block."""
+
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Era = Literal["both", "legacy", "modern"]
+
+MAIN = Path(__file__).with_name("mcp_server_main.py")
+
+
+@dataclass(frozen=True)
+class HttpServer:
+    """A running server; `url` is its MCP endpoint, `era` what the gateway finds it to speak."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    era: Literal["legacy", "modern"]
+    is_json: bool
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+
+def server_command(*flags: str, era: Era = "both") -> tuple[str, ...]:
+    """Return command and arguments of the server on stdio."""
+    return (sys.executable, str(MAIN), "stdio", "--era", era, *flags)
+
+
+@contextmanager
+def start_http_server(*, era: Era = "both", is_json: bool = False, is_stateless: bool = False) -> Generator[HttpServer]:
+    """Run the server on a free loopback port until the block ends (starting takes a second or two: share it).
+
+    era      `legacy` refuses modern requests with 400, as servers of that era do; `modern` the reverse
+    is_json  answer with JSON instead of an event stream
+    """
+    flags = [flag for flag, is_on in (("--json", is_json), ("--stateless", is_stateless)) if is_on]
+    command = [sys.executable, str(MAIN), "http", "--era", era, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(b"PORT "), "the server did not start"
+            yield HttpServer(int(line.split()[1]), process, "legacy" if era == "legacy" else "modern", is_json)
+        finally:
+            process.kill()
+
+
+def raw_command(behaviour: str = "") -> tuple[str, ...]:
+    """Return command and arguments of the small child that misbehaves on demand; see `raw_stdio_main`."""
+    return (sys.executable, "-I", "-S", str(MAIN.with_name("raw_stdio_main.py")), behaviour)
