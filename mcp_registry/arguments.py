@@ -38,7 +38,7 @@ def _kind(node: object, root: Mapping[str, object]) -> Kind | None:
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
             branches = [_resolved(branch, root) for branch in _list(schema[keyword])]
-            found = {_plain_kind(branch, root) for branch in branches if branch.get("type") != "null"}
+            found: set[Kind | None] = {_plain_kind(branch, root) for branch in branches if branch.get("type") != "null"}
             return found.pop() if len(found) == 1 else None
     return _plain_kind(schema, root)
 

@@ -18,7 +18,8 @@ SEPARATOR: Final = "__"
 _UPSTREAM: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 _SUFFIX_DIGITS: Final = 8
-_LOOKALIKES: Final = str.maketrans({"-": "_", ".": "_", "0": "o", "1": "l", "i": "l"})
+_SEPARATORS: Final = str.maketrans("-.", "__")
+_LOOKALIKES: Final = str.maketrans("-.01I|", "__olll")
 
 
 def problem_with(native: str) -> str:
@@ -53,21 +54,28 @@ def public_names(upstream: str, natives: Iterable[str]) -> Mapping[str, str]:
     seen: set[str] = set()
     for native in sorted(set(natives), key=_plainest_first):
         plain = upstream + SEPARATOR + _UNSAFE.sub("_", native)
-        skeleton = _skeleton(native)
-        needs_suffix = plain != upstream + SEPARATOR + native or len(plain) > MAX_PUBLIC_CHARS or skeleton in seen
+        looks = _looks(native)
+        is_plain = plain == upstream + SEPARATOR + native and len(plain) <= MAX_PUBLIC_CHARS
+        needs_suffix = not is_plain or not looks.isdisjoint(seen)
         name = _suffixed(plain, upstream, native, taken) if needs_suffix else plain
         names[native] = name
         taken.add(name)
-        seen.add(skeleton)
+        seen |= looks
     return names
 
 
-def _plainest_first(native: str) -> tuple[bool, bool, str]:
-    return (_UNSAFE.search(native) is not None, native != native.lower(), native)
+def _plainest_first(native: str) -> tuple[bool, bool, bool, str]:
+    return (
+        _UNSAFE.search(native) is not None,
+        native != native.lower(),
+        native != native.translate(_LOOKALIKES),
+        native,
+    )
 
 
-def _skeleton(native: str) -> str:
-    return native.casefold().translate(_LOOKALIKES)
+def _looks(native: str) -> set[str]:
+    """Return what a reader in a hurry may take a name for: in any case, and with look-alikes."""
+    return {native.casefold().translate(_SEPARATORS), native.translate(_LOOKALIKES).casefold()}
 
 
 def _suffixed(plain: str, upstream: str, native: str, taken: set[str]) -> str:

@@ -3,6 +3,7 @@
 Who approves, and what a changed definition may do meanwhile, is decided by others.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,7 +20,7 @@ class Change:
     """One difference, for people.
 
     path           `inputSchema.properties.path.description`; list items by position
-    before, after  JSON, cut at 500 characters; None: not there
+    before, after  JSON in ASCII, cut at 500 characters; None: not there
     """
 
     path: str
@@ -57,7 +58,8 @@ def _changes(path: str, before: object, after: object) -> Iterator[Change]:
     old, new = _children(before), _children(after)
     if old is not None and new is not None and type(before) is type(after):
         for name in {**old, **new}:
-            below = f"{path}{name}" if name.startswith("[") or not path else f"{path}.{name}"
+            shown = name if name.isascii() and name.isprintable() else json.dumps(name)
+            below = f"{path}{shown}" if name.startswith("[") or not path else f"{path}.{shown}"
             yield from _changes(below, old.get(name, _ABSENT), new.get(name, _ABSENT))
     elif type(before) is not type(after) or before != after:
         yield Change(path, _shown(before), _shown(after))
@@ -75,7 +77,7 @@ def _children(value: object) -> Mapping[str, object] | None:
 def _shown(value: object) -> str | None:
     if value is _ABSENT:
         return None
-    text = msgspec.json.encode(value).decode()
+    text = json.dumps(value)  # in ASCII: what hides or reorders a line is seen
     return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
 
 
