@@ -48,10 +48,11 @@ class Kind:
     policy: str
     denied_tool: str = TOOL
     denied_arguments: Mapping[str, object] = field(default_factory=lambda: recipes.ARGUMENTS)
+    denied_why: str = "a call that policy denies"
     is_metered: bool = False
 
 
-BARE = Kind("gateway-bare", BARE_POLICY, denied_tool="stub__nothing")
+BARE = Kind("gateway-bare", BARE_POLICY, denied_tool="stub__nothing", denied_why="a tool that is not there")
 FULL = Kind("gateway-full", FULL_POLICY, denied_arguments={"text": "too much", "n": 5000}, is_metered=True)
 
 
@@ -82,7 +83,7 @@ def start(kind: Kind, ground: recipes.Ground) -> recipes.System:
         version=_version(),
         denied={
             "a call without a token": recipes.call(url, TOOL),
-            "a call that policy denies": recipes.call(url, kind.denied_tool, kind.denied_arguments, token=bearer),
+            kind.denied_why: recipes.call(url, kind.denied_tool, kind.denied_arguments, token=bearer),
         },
     )
 
