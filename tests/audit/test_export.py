@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.audit_log import FORBID, LAZY, START, VKEY, decision, open_log, outcome, write_calls
 
 from agent_gateway.audit import reader, records
 from agent_gateway.audit.export import export
 from agent_gateway.audit.reader import Criteria
 from agent_gateway.audit.verify import Report, verify
+from support.audit_log import FORBID, LAZY, START, VKEY, decision, open_log, outcome, write_calls
 
 
 async def bundle_of_two_logs(directory: Path) -> Path:

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import anyio
-from support import audit_crash_writer
-from support.audit_log import VKEY, open_log
 
 from agent_gateway.audit import reader
 from agent_gateway.audit.verify import verify_directory
+from support import audit_crash_writer
+from support.audit_log import VKEY, open_log
 
 ROUNDS = 10
 ACKNOWLEDGED_PER_ROUND = 150

@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from support.audit_log import EAGER, LAZY, ORIGIN, VKEY, Disk, Gate, clock, decision, open_log, outcome, write_calls
 
 from agent_gateway.audit import reader
 from agent_gateway.audit.checkpoint import Signer
@@ -18,6 +17,7 @@ from agent_gateway.audit.log import AuditLog
 from agent_gateway.audit.logfile import connect_writer
 from agent_gateway.audit.verify import verify_directory
 from gateway_policies.refusal import Unavailable
+from support.audit_log import EAGER, LAZY, ORIGIN, VKEY, Disk, Gate, clock, decision, open_log, outcome, write_calls
 
 
 def calls_in(directory: Path) -> list[tuple[int, object, object]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.audit_log import EAGER, LAZY, VKEY, decision, open_log, outcome, write_calls
 
 from agent_gateway.audit.prove import prove
 from agent_gateway.audit.verify import verify, verify_receipt
 from agent_gateway.audit.verify.__main__ import main
 from gateway_policies.refusal import NotFound, Unavailable
+from support.audit_log import EAGER, LAZY, VKEY, decision, open_log, outcome, write_calls
 
 
 def received(directory: Path, call: str) -> dict[str, Any]:

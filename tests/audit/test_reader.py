@@ -5,7 +5,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.audit_log import FORBID, LAZY, START, decision, open_log, outcome
 
 from agent_gateway.audit import records
 from agent_gateway.audit.reader import (
@@ -21,6 +20,7 @@ from agent_gateway.audit.reader import (
 )
 from agent_gateway.audit.reader import records as read_records
 from agent_gateway.audit.writer import Limits
+from support.audit_log import FORBID, LAZY, START, decision, open_log, outcome
 
 SMALL_BATCHES = Limits(checkpoint_every_s=3_600.0, max_batch_records=3)
 NOW_MS = int(START * 1_000)

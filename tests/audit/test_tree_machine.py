@@ -8,7 +8,6 @@ import orjson
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support.audit_log import ORIGIN, SIGNER, VKEY, decision
 
 from agent_gateway.audit import reader
 from agent_gateway.audit.checkpoint import open_note
@@ -18,6 +17,7 @@ from agent_gateway.audit.prove import prove
 from agent_gateway.audit.records import Record
 from agent_gateway.audit.verify import verify_directory, verify_receipt
 from gateway_policies.refusal import Unavailable
+from support.audit_log import ORIGIN, SIGNER, VKEY, decision
 
 
 class LogMachine(RuleBasedStateMachine):

@@ -6,9 +6,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from support.tokens import Ticking
 
 from agent_gateway.identity.replay import FileReplay, MemoryReplay, ReplayGuard
+from support.tokens import Ticking
 
 Make = Callable[[int], ReplayGuard]
 

@@ -5,9 +5,6 @@ from dataclasses import replace
 import anyio
 import anyio.lowlevel
 import pytest
-from support.fake_recorder import FakeRecorder
-from support.ledgers import DAY, NOON, FakeClock, Worker, charge, figures, worker
-from support.memory_ledger_store import MemoryLedger
 
 from agent_gateway.ports import Charge
 from agent_gateway.stores.leased_ledger import LeasedLedger
@@ -16,6 +13,9 @@ from gateway_policies.budgets import Budget, charges_for
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import OverBudget, Unavailable
+from support.fake_recorder import FakeRecorder
+from support.ledgers import DAY, NOON, FakeClock, Worker, charge, figures, worker
+from support.memory_ledger_store import MemoryLedger
 
 BUCKET = f"daily/acme/planner {DAY}"
 PLANNER = Principal(kind="agent", id="planner", tenant="acme")

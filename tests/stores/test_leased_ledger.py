@@ -5,15 +5,15 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.fake_recorder import FakeRecorder
-from support.ledgers import DAY, NOON, FakeClock, charge, figures, sqlite_store, worker
-from support.memory_ledger_store import MemoryLedger
 
 from agent_gateway.ports import Ledger
 from agent_gateway.stores.leased_ledger import LeasedLedger
 from agent_gateway.stores.ledger_store import Ask, Grant
 from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.refusal import OverBudget, Unavailable
+from support.fake_recorder import FakeRecorder
+from support.ledgers import DAY, NOON, FakeClock, charge, figures, sqlite_store, worker
+from support.memory_ledger_store import MemoryLedger
 
 BUCKET = f"daily/acme/planner {DAY}"
 

@@ -7,9 +7,6 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-from support.fake_recorder import FakeRecorder
-from support.ledgers import DAY, FailingDisk, FakeClock, charge, figures, sqlite_store, worker
-from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.leased_ledger import LeasedLedger, LedgerLimits
@@ -17,6 +14,9 @@ from agent_gateway.stores.ledger_store import Ask, Grant
 from agent_gateway.stores.sqlite_ledger import SqliteLedger
 from agent_gateway.stores.take_hold import MAX_TRIES, take_hold
 from gateway_policies.refusal import Unavailable
+from support.fake_recorder import FakeRecorder
+from support.ledgers import DAY, FailingDisk, FakeClock, charge, figures, sqlite_store, worker
+from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 BUCKET = f"daily/acme/planner {DAY}"
 

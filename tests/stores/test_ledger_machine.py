@@ -17,14 +17,14 @@ from typing import Literal, TypeVar, cast
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from support.fake_recorder import FakeRecorder
-from support.ledgers import FakeClock, Worker
-from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.leased_ledger import LeasedLedger, LedgerLimits
 from gateway_policies.refusal import OverBudget, Unavailable
 from gateway_policies.windows import window_at
+from support.fake_recorder import FakeRecorder
+from support.ledgers import FakeClock, Worker
+from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 T = TypeVar("T")
 NOTHING = cast("object", multiple())

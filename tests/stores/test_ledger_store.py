@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ledgers import DAY, sqlite_store
-from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, LedgerStore, Usage, lease_size
+from support.ledgers import DAY, sqlite_store
+from support.memory_ledger_store import FlakyLedger, MemoryLedger
 
 STORES: dict[str, Callable[[Path], LedgerStore]] = {
     "memory": lambda path: FlakyLedger(MemoryLedger()),

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 import pytest
-from support.fake_recorder import FakeRecorder
-from support.ledgers import DAY, FakeClock, Worker, charge, figures, worker
-from support.memory_ledger_store import MemoryLedger
 
 from agent_gateway.stores.recovery import CHUNK_RECORDS, recover_slot
 from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.refusal import Unavailable
+from support.fake_recorder import FakeRecorder
+from support.ledgers import DAY, FakeClock, Worker, charge, figures, worker
+from support.memory_ledger_store import MemoryLedger
 
 NAME = "daily/acme/planner"
 BUCKET = f"{NAME} {DAY}"

@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.ledgers import DAY, FailingDisk, sqlite_store
 
 from agent_gateway.stores.ledger_store import Ask, Entry, Usage
 from agent_gateway.stores.sqlite_ledger import MIGRATIONS, SqliteLedger, connect, read_usage
 from gateway_policies.refusal import Unavailable
+from support.ledgers import DAY, FailingDisk, sqlite_store
 
 KEY = ("daily/acme", DAY)
 ASK = Ask(*KEY, 100, 0, 5, 5)

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from support import ledger_worker
-from support.ledger_worker import records_of
-
 from agent_gateway.stores.recovery import recover_slot
 from agent_gateway.stores.slots import recoverable_slots
 from agent_gateway.stores.sqlite_ledger import SqliteLedger, read_usage
+from support import ledger_worker
+from support.ledger_worker import records_of
 
 WORKERS = 4
 LIMIT = 3000

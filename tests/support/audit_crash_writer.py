@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from support.audit_log import decision, open_log, outcome
-
 from agent_gateway.audit.writer import Limits
+from support.audit_log import decision, open_log, outcome
 
 LIMITS = Limits(checkpoint_every_s=0.01, checkpoint_every_records=50, max_batch_records=40)
 

@@ -5,13 +5,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from support.fake_recorder import FakeRecorder
-
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.leased_ledger import LeasedLedger, LedgerLimits
 from agent_gateway.stores.ledger_store import LedgerStore
 from agent_gateway.stores.sqlite_ledger import SqliteLedger, connect
 from gateway_policies.refusal import OverBudget
+from support.fake_recorder import FakeRecorder
 
 NOON = 1_795_348_800.0  # 2026-11-22T12:00:00Z
 DAY = "2026-11-22"

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import orjson
 from msgspec import Raw
-from support.principals import ALICE
 
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -18,6 +17,7 @@ from agent_gateway.upstreams.mcp_http import HttpUpstream
 from agent_gateway.upstreams.mcp_stdio import StdioUpstream
 from agent_gateway.upstreams.settings import UpstreamSettings
 from gateway_policies.principal import Principal
+from support.principals import ALICE
 
 LOCAL = EgressRules(allow_private=True)
 

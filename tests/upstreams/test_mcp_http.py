@@ -7,12 +7,12 @@ import anyio
 import orjson
 import pytest
 from msgspec import Raw
-from support.mcp_servers import Era, HttpServer, start_http_server
-from support.principals import ALICE, BOB, EVE
-from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
 from agent_gateway.ports import UpstreamRequest
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from support.mcp_servers import Era, HttpServer, start_http_server
+from support.principals import ALICE, BOB, EVE
+from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
 KINDS: dict[str, tuple[Era, bool]] = {
     "modern, streams": ("both", False),

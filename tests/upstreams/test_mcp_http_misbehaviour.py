@@ -9,13 +9,13 @@ import orjson
 import pytest
 from anyio.lowlevel import checkpoint
 from msgspec import Raw
-from support.principals import ALICE
-from support.raw_http import Behaviour, Peer, raw_server
-from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from support.principals import ALICE
+from support.raw_http import Behaviour, Peer, raw_server
+from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
 RESULT = {"content": [{"type": "text", "text": "ok"}], "resultType": "complete"}
 DISCOVERED: dict[str, Any] = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}

@@ -14,12 +14,12 @@ import orjson
 import psutil
 import pytest
 from anyio.lowlevel import checkpoint
-from support.mcp_servers import Era, raw_command, server_command
-from support.principals import ALICE, BOB, EVE
-from support.upstreams import FakeClock, KeepingSink, call, open_stdio, stdio_settings, text_of
 
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamTimeouts
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from support.mcp_servers import Era, raw_command, server_command
+from support.principals import ALICE, BOB, EVE
+from support.upstreams import FakeClock, KeepingSink, call, open_stdio, stdio_settings, text_of
 
 QUICK = UpstreamTimeouts(farewell_s=0.4, probe_s=0.3)
 

@@ -5,10 +5,10 @@ import hmac
 
 import orjson
 import pytest
-from support.audit_log import CHARGE, FORBID, PERMIT, SEAL, START, decision, make_call, outcome
 
 from agent_gateway.audit import records
 from agent_gateway.audit.records import MAX_CACHED_TENANTS, MAX_PEER_CHARS, Origin, Seal, refusal
+from support.audit_log import CHARGE, FORBID, PERMIT, SEAL, START, decision, make_call, outcome
 
 
 def test_a_decision_says_who_what_why_and_for_how_much() -> None:

@@ -5,11 +5,11 @@ from itertools import product
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, bundle, call, cedar_allows, mistakes, names
 
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Call
 from gateway_policies.principal import Principal
+from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, bundle, call, cedar_allows, mistakes, names
 
 FUZZ = settings(
     max_examples=90,

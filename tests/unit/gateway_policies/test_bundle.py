@@ -3,6 +3,11 @@
 from dataclasses import replace
 
 import pytest
+
+from gateway_policies.bundle import compile_bundle
+from gateway_policies.decision import Permit
+from gateway_policies.sources import PolicyErrors, PolicySource
+from gateway_policies.world import World
 from support.policy_worlds import (
     ANA,
     BUILD,
@@ -20,11 +25,6 @@ from support.policy_worlds import (
     call,
     names,
 )
-
-from gateway_policies.bundle import compile_bundle
-from gateway_policies.decision import Permit
-from gateway_policies.sources import PolicyErrors, PolicySource
-from gateway_policies.world import World
 
 TOOLS = (LOG, PUSH, WIPE, NOW)
 PATHS = """

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from support.policy_worlds import ANA, LOG, MOLE, PLANNER, WORLD
-
 from gateway_policies.entities import (
     Uid,
     entity_json,
@@ -13,6 +11,7 @@ from gateway_policies.entities import (
     tool_entity,
 )
 from gateway_policies.principal import Principal
+from support.policy_worlds import ANA, LOG, MOLE, PLANNER, WORLD
 
 
 def test_a_configured_agent_has_the_teams_of_the_configuration_whatever_its_token_says() -> None:

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, ROBOT, WIPE, bundle, call, names
-
 from gateway_policies.principal import Hop
+from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, ROBOT, WIPE, bundle, call, names
 
 STARTER = (Path(__file__).parents[3] / "policies" / "bundles" / "starter.cedar").read_text(encoding="utf-8")
 TOOLS = (LOG, PUSH, WIPE, NOW)

@@ -1,8 +1,7 @@
 """Failures are counted per client, for a while, and not without end."""
 
-from support.tokens import Ticking
-
 from agent_gateway.identity.throttle import MAX_FAILURES, WINDOW_S, Throttle
+from support.tokens import Ticking
 
 
 def test_a_client_waits_after_too_many_failures_until_the_window_ends() -> None:
