@@ -12,7 +12,7 @@ from gateway_policies.call import Call
 from gateway_policies.principal import Principal
 
 FUZZ = settings(
-    max_examples=150,
+    max_examples=90,
     derandomize=True,
     deadline=None,
     database=None,
@@ -204,7 +204,7 @@ def test_without_arguments_and_time_a_tool_is_listed_exactly_when_cedar_allows_i
     assert set(listed) <= set(names(made.visible(principal, TOOLS)))
 
 
-@settings(FUZZ, max_examples=40)
+@settings(FUZZ, max_examples=25)
 @given(text=_policies(ABOUT_CALLER + ABOUT_TOOL + ABOUT_CALL), principal=st.sampled_from(EVERYONE))
 def test_whatever_cedar_allows_for_some_arguments_is_listed(text: str, principal: Principal) -> None:
     made = _compiled(text)
