@@ -244,7 +244,7 @@ class PolicyBundle:
         mask = 0
         if subject is not None:
             scene = Scene(subject, _ANY_TOOL, call_context(principal, route), self.standing)
-            mask = visible_mask(self.rules, self._groups, scene)
+            mask = visible_mask(self.rules, self._groups, subject, scene)
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
 
 

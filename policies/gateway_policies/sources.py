@@ -129,10 +129,9 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _parse_one(source: str, line: int, text: str, nth: int) -> Policy | PolicyMistake:
-    try:
-        tree = cedarpy.policies_to_pst(text)
-    except ValueError as error:
-        return _syntax_mistake(source, line, text, str(error))
+    tree = _tree(text)
+    if isinstance(tree, str):
+        return _syntax_mistake(source, line, text, tree)
     if tree.templates:
         return PolicyMistake(
             source, line, "", "templates are not supported", "write the principal or resource instead of the slot"
@@ -185,8 +184,12 @@ _SYNTAX_HINTS = {
 
 
 def _stops(text: str) -> bool:
+    return _tree(text) != _UNFINISHED
+
+
+def _tree(text: str) -> pst.PolicySet | str:
+    """Return the tree of `text`, or what Cedar has against it."""
     try:
-        cedarpy.policies_to_pst(text)
+        return cedarpy.policies_to_pst(text)
     except ValueError as error:
-        return str(error) != _UNFINISHED
-    return False
+        return str(error)

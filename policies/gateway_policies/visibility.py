@@ -92,9 +92,7 @@ class ToolGroups:
         return list(merged.values())
 
     def _scope(self, key: Key) -> int:
-        _, entity_type, uid = key
-        if entity_type not in ("", "Tool"):
-            return 0
+        _, _, uid = key  # the type is Tool, or the policy would not have loaded
         if uid is None:
             return self._all
         if uid.type == "Tool":
@@ -107,14 +105,13 @@ def _looks(tool: Entity, read: Iterable[str]) -> tuple[object, ...]:
     return tuple(tool.parents if name == "toolsets" else tool.attrs.get(name) for name in read)
 
 
-def visible_mask(rules: Rules, groups: ToolGroups, scene: Scene) -> int:
-    """Return the bitmap of the tools that the principal of `scene` may see; its resource is ignored."""
+def visible_mask(rules: Rules, groups: ToolGroups, principal: Entity, scene: Scene) -> int:
+    """Return the bitmap of the tools that `principal`, who is in `scene`, may see; its resource is ignored."""
     may, denied = 0, 0
-    if isinstance(scene.principal, Entity):
-        for policy in rules.index.for_principal(scene.principal):
-            permitted, refused = groups.judge(policy, scene)
-            may |= permitted
-            denied |= refused
+    for policy in rules.index.for_principal(principal):
+        permitted, refused = groups.judge(policy, scene)
+        may |= permitted
+        denied |= refused
     return may & ~denied
 
 

@@ -85,11 +85,16 @@ def call(
     return Call("c1", principal, action, capability, arguments or {}, at, route)
 
 
+def known(entity: Entity | None) -> Entity:
+    """Return `entity`, which the world must know."""
+    assert entity is not None
+    return entity
+
+
 def cedar_allows(text: str, schema: cedarpy.Schema, attempt: Call, world: World = WORLD) -> bool:
     """Ask Cedar about `attempt` on the whole text and the whole world; an error denies."""
-    principal, resource = principal_entity(world, attempt.principal), tool_entity(world, attempt.capability)
-    assert principal is not None
-    assert resource is not None
+    principal = known(principal_entity(world, attempt.principal))
+    resource = known(tool_entity(world, attempt.capability))
     every = standing_entities(
         world, [Uid("Tool", name) for name in world.capabilities] + [Uid("Agent", name) for name in world.agents]
     )

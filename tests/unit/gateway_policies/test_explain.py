@@ -10,7 +10,7 @@ RULES = """
 @id("read") permit(principal in Tenant::"acme", action, resource) when { resource.read_only };
 @id("push") @hint("stay below /repo/") permit(principal, action, resource in Upstream::"git")
 when { principal.trust > 5 && context.args has path && context.args.path like "/repo/*" };
-@id("night") @reason("not at night") forbid(principal, action, resource == Tool::"git__push") when { context.now.hour < 6 };
+@id("night") forbid(principal, action, resource == Tool::"git__push") when { context.now.hour < 6 };
 @id("wipe") forbid(principal, action, resource == Tool::"git__wipe");
 @id("time-only") permit(principal, action, resource in Upstream::"time");
 """

@@ -4,7 +4,7 @@ import math
 
 import cedarpy
 import pytest
-from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, WORLD, bundle, call, mistakes
+from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, WORLD, bundle, call, known, mistakes
 
 from gateway_policies.engine import Question, entities_handle, evaluate, policy_set
 from gateway_policies.entities import Uid, principal_entity, tool_entity
@@ -78,9 +78,7 @@ def test_without_a_schema_a_forbid_on_an_action_group_vanishes_so_we_always_give
 
 def test_no_decision_is_not_a_permit() -> None:
     policies = parse([PolicySource("a", ALL)])[0]
-    principal, tool = principal_entity(WORLD, PLANNER), tool_entity(WORLD, LOG)
-    assert principal is not None
-    assert tool is not None
+    principal, tool = known(principal_entity(WORLD, PLANNER)), known(tool_entity(WORLD, LOG))
     schema = cedarpy.Schema.from_json_str(schema_json({}))
     question = Question(principal.uid, tool.uid, {"args": {"n": 1.5}})
     verdict = evaluate(question, policy_set(policies), entities_handle([principal, tool], schema), schema)

