@@ -123,7 +123,7 @@ class AuditLog:
         index = self._size
         self._size = index + 1
         self._pending_bytes += len(line)
-        self._writer.offer(line)
+        self._writer.offer(line, may_wait=record.get("kind") != "decision")
         return index
 
     async def durable(self, index: int) -> None:
@@ -141,6 +141,7 @@ class AuditLog:
             raise self._refusal()
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append((index, waiter))
+        self._writer.hurry()
         await waiter
 
     async def recovered(self) -> None:
