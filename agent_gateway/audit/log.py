@@ -81,6 +81,7 @@ class AuditLog:
         """Make durable what waits, sign it and close the file; what cannot be written in time is refused."""
         if self.state in ("up", "down"):
             self.state = "closed"
+            self._is_up.set()  # those who wait for it learn that it will not be
             self._writer.stop()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.close_timeout_s):
@@ -145,8 +146,10 @@ class AuditLog:
         await waiter
 
     async def recovered(self) -> None:
-        """Return once the log can be written: at once while it is up."""
+        """Return once the log can be written: at once while it is up. Raises `Unavailable` once it is closed."""
         await self._is_up.wait()
+        if self.state != "up":
+            raise self._refusal()
 
     def _admit(self, size_bytes: int, *, is_outcome: bool) -> None:
         limits = self._limits

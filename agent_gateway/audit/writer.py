@@ -154,10 +154,8 @@ class Writer:
         while batch := self._next_batch():
             file.write(batch, self._now_ms())
             self._acknowledge(file, batch)
-            if file.size - file.anchored >= self._limits.checkpoint_every_records:
-                self._anchor(file)
-        if self._is_due(is_last):
-            self._anchor(file)
+            self._anchor_if_due(file)
+        self._anchor_if_due(file, is_last=is_last)
         if self._pause_s:
             self._pause_s = 0.0
             self._tell(self._listener.up)
@@ -177,16 +175,16 @@ class Writer:
             self._unanchored_at = self._clock()
         self._tell(self._listener.committed, file.size, sum(map(len, batch)))
 
-    def _is_due(self, is_last: bool) -> bool:
+    def _anchor_if_due(self, file: LogFile, *, is_last: bool = False) -> None:
         if self._unanchored_at is None:
-            return False
+            return
+        is_many = file.size - file.anchored >= self._limits.checkpoint_every_records
         # a clock that was set back must not put the next checkpoint off
-        return is_last or not 0 <= self._clock() - self._unanchored_at < self._limits.checkpoint_every_s
-
-    def _anchor(self, file: LogFile) -> None:
-        file.checkpoint(self._now_ms())
-        self._unanchored_at = None
-        self._tell(self._listener.anchored, file.anchored, file.note)
+        is_old = not 0 <= self._clock() - self._unanchored_at < self._limits.checkpoint_every_s
+        if is_many or is_old or is_last:
+            file.checkpoint(self._now_ms())
+            self._unanchored_at = None
+            self._tell(self._listener.anchored, file.anchored, file.note)
 
     def _go_down(self, error: Exception) -> None:
         self._let_go()
