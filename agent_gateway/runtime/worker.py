@@ -61,9 +61,9 @@ async def working(path: Path, clock: Callable[[], float] = time.time) -> AsyncGe
     loaded = await asyncio.to_thread(load, path)
     data = DataDir(loaded.data_dir)
     async with open_books(data, loaded.config.audit, loaded.config.workers, clock) as books:
-        keys = SigningKeys(data.keys, clock=clock)
+        keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(FileReplay(data.root / "replay.db", clock=clock), Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, guards, clock), clock))
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock))
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
