@@ -7,6 +7,7 @@ outlive it (`Keep`).
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -33,6 +34,7 @@ from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
 SCOPES = ("tools:call",)
+_DAY_S = 86_400
 
 
 class BadIdentity(ValueError):
@@ -142,8 +144,18 @@ def _credential(
             raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
         return PrivateKeyJwt(tuple(key_set.keys))
     if isinstance(credential, ApiKeyConfig):
-        return ApiKey(credential.id, credential.sha256)
+        return ApiKey(credential.id, credential.sha256, _end_of(credential.expires))
     return OidcBinding(credential.issuer, tuple(sorted(credential.match.items())))
+
+
+def _end_of(day: str | None) -> float | None:
+    """Return the unix second at which the last day of validity is over. Raises `BadIdentity` for no day."""
+    if day is None:
+        return None
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() + _DAY_S
+    except ValueError as error:
+        raise BadIdentity(f"`{day}` is no day of the calendar") from error
 
 
 def _hashed(name: str, secret: str, keep: Keep) -> SecretHash:
