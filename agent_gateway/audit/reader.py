@@ -182,10 +182,8 @@ def page(directory: Path, criteria: Criteria, limit: int, before: Mapping[str, i
     ends.update({log: index for log, index in (before or {}).items() if log in ends and index < ends[log]})
     streams = [entries(directory / f"{log}.db", reverse=True, before=end) for log, end in ends.items()]
     found: list[Entry] = []
-    scanned = 0
-    for entry in heapq.merge(*streams, key=lambda entry: -entry.at_ms):
+    for scanned, entry in enumerate(heapq.merge(*streams, key=lambda entry: -entry.at_ms), 1):
         ends[entry.log] = entry.index
-        scanned += 1
         if criteria.matches(entry.record):
             found.append(entry)
         if len(found) >= limit or scanned >= MAX_SCANNED:
@@ -208,14 +206,14 @@ class Tail:
         self.position: dict[str, int] = dict(ends)
 
     def news(self, limit: int = MAX_NEWS) -> list[Entry]:
-        """Return the wanted records among the next `limit` of each log, by time; none when there are none."""
-        found: list[Entry] = []
+        """Return the wanted records among the next `limit` of each log, merged by time; often none."""
+        found: list[list[Entry]] = []
         for path in log_paths(self._directory):
-            for entry in islice(entries(path, self.position.get(path.stem, 0)), limit):
-                self.position[path.stem] = entry.index + 1
-                if self._criteria.matches(entry.record):
-                    found.append(entry)
-        return sorted(found, key=lambda entry: entry.at_ms)
+            fresh = list(islice(entries(path, self.position.get(path.stem, 0)), limit))
+            if fresh:
+                self.position[path.stem] = fresh[-1].index + 1
+                found.append([entry for entry in fresh if self._criteria.matches(entry.record)])
+        return list(heapq.merge(*found, key=lambda entry: entry.at_ms))
 
 
 def follow(

@@ -109,7 +109,9 @@ class Authenticator:
             raise Unauthenticated("the API key is not known here", code="invalid_token")
         agent, stored = found
         if stored.expires_at is not None and self._clock() >= stored.expires_at:
-            raise Unauthenticated("the API key has expired", code="expired_token", hint="ask the operator for a new one")
+            raise Unauthenticated(
+                "the API key has expired", code="expired_token", hint="ask the operator for a new one"
+            )
         scopes = self._scopes if agent.scopes is None else self._scopes & agent.scopes
         return _agent_principal(
             agent,

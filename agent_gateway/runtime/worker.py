@@ -105,14 +105,16 @@ async def serve(
         limits = worker.gateway.snapshot.config.limits
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s))
+        admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         listeners = [
             Listener("data", DataApp(worker.gateway), data_socket, *common),
-            Listener("admin", AdminApp(worker.gateway, worker.keeper, worker.data), admin_socket, *common),
+            Listener("admin", admin, admin_socket, *common),
         ]
         async with serving(listeners):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
             started(worker)
             await stop.wait()
+            admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
 
 
