@@ -40,6 +40,7 @@ from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
+_OBSERVE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ async def working(path: Path, clock: Callable[[], float] = time.time) -> AsyncGe
         chores = [
             asyncio.ensure_future(keeper.keep(gateway, Watch(lambda: keeper.loaded.watched))),
             asyncio.ensure_future(gateway.active.keep_alive(KEEP_ALIVE_EVERY_S)),
+            asyncio.ensure_future(_observe(gateway)),
             asyncio.ensure_future(_rotate_keys(keys, sealer, loaded.config.token_service.key_rotation_days * 86_400.0)),
         ]
         try:
@@ -119,6 +121,13 @@ async def serve(
 def _nudge(worker: Worker) -> None:
     task = asyncio.ensure_future(worker.keeper.reload(worker.gateway))
     task.add_done_callback(lambda done: done.exception())
+
+
+async def _observe(gateway: Gateway) -> None:
+    """Keep the gauges of this worker current."""
+    while True:
+        gateway.services.metrics.in_flight.set(gateway.active.count)
+        await asyncio.sleep(_OBSERVE_EVERY_S)
 
 
 async def _rotate_keys(keys: SigningKeys, sealer: Sealer, age_s: float) -> None:

@@ -328,13 +328,19 @@ def target_of(url: str) -> Target:
     return Target(parts.scheme == "https", host, port, parts.netloc.encode("ascii"), path.encode("ascii"))
 
 
+@lru_cache(maxsize=4096)
+def _may_be_sent(name: bytes) -> bool:
+    """Say whether `name` is a header's name, and not one that this client writes itself."""
+    return name.lower() not in _OWNED and _TOKEN.fullmatch(name) is not None
+
+
 def _payload(request: HttpRequest, target: Target) -> bytes:
     if not (request.method.isascii() and request.method.isalpha()):
         raise _misconfigured("the method is not one")
     lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.host_header)]
     for name, value in request.headers:
         # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
-        if name.lower() in _OWNED or not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+        if not _may_be_sent(name) or _BAD_VALUE.search(value):
             raise _misconfigured("one of the headers for it is not valid")
         lines.append(b"%b: %b" % (name, value))
     if request.body or request.method in ("POST", "PUT", "PATCH"):
