@@ -6,6 +6,7 @@ let calls end, close upstreams, make the log durable, give leases back.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -41,6 +42,7 @@ from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
 _OBSERVE_EVERY_S = 1.0
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ async def serve(
         ]
         async with serving(listeners):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not look at it again
+            gc.set_threshold(*_GC_THRESHOLDS)
             started(worker)
             await stop.wait()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
@@ -127,6 +132,7 @@ async def _observe(gateway: Gateway) -> None:
     """Keep the gauges of this worker current."""
     while True:
         gateway.services.metrics.in_flight.set(gateway.active.count)
+        gateway.services.metrics.settle()
         await asyncio.sleep(_OBSERVE_EVERY_S)
 
 
