@@ -6,6 +6,7 @@ let calls end, close upstreams, make the log durable, give leases back.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -41,6 +42,8 @@ from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
+_OBSERVE_EVERY_S = 1.0
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker
         chores = [
             asyncio.ensure_future(keeper.keep(gateway, Watch(lambda: keeper.loaded.watched))),
             asyncio.ensure_future(gateway.active.keep_alive(KEEP_ALIVE_EVERY_S)),
+            asyncio.ensure_future(_observe(gateway)),
             asyncio.ensure_future(_rotate_keys(keys, sealer, loaded.config.token_service.key_rotation_days * 86_400.0)),
         ]
         try:
@@ -116,6 +120,9 @@ async def serve(
         ]
         async with serving(listeners):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not look at it again
+            gc.set_threshold(*_GC_THRESHOLDS)
             started(worker)
             await stop.wait()
             admin.close()
@@ -134,6 +141,14 @@ async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
 def _nudge(worker: Worker) -> None:
     task = asyncio.ensure_future(worker.keeper.reload(worker.gateway))
     task.add_done_callback(lambda done: done.exception())
+
+
+async def _observe(gateway: Gateway) -> None:
+    """Keep the gauges of this worker current."""
+    while True:
+        gateway.services.metrics.in_flight.set(gateway.active.count)
+        gateway.services.metrics.settle()
+        await asyncio.sleep(_OBSERVE_EVERY_S)
 
 
 async def _rotate_keys(keys: SigningKeys, sealer: Sealer, age_s: float) -> None:
