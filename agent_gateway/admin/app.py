@@ -43,8 +43,8 @@ class AdminApp:
     def __init__(self, gateway: Gateway, keeper: Keeper, data: DataDir) -> None:
         self._gateway = gateway
         self._rules: tuple[Snapshot, HeadRules] | None = None
-        self._streams = Streams()
-        self._app = _api(gateway, keeper, data, self._streams)
+        self.streams = Streams()
+        self._app = _api(gateway, keeper, data, self.streams)
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class AdminApp:
 
     def close(self) -> None:
         """End the streams, so that the listener can drain."""
-        self._streams.closing.set()
+        self.streams.closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -49,10 +49,11 @@ def _inserted(text: str, name: str, entry: Mapping[str, object]) -> str | None:
     members = cast("object", document["upstreams"])
     indent, at = 2, start + 1
     if isinstance(members, CommentedMap) and members:
-        if members.fa.flow_style():
+        if _is_in_braces(members):
             return None
         indent = _column_of(members, next(iter(cast("dict[str, object]", members))))
-        following = [line for line in (_line_of(document, key) for key in document) if line > start]
+        keys = list(cast("dict[str, object]", document))
+        following = [line for line in (_line_of(document, key) for key in keys) if line > start]
         at = min(following, default=len(lines))
         while not lines[at - 1].strip() or (lines[at - 1].startswith("#") and at > start + 2):
             at -= 1
@@ -79,12 +80,22 @@ def _holds(text: str, expected: Mapping[str, object]) -> bool:
         return False
 
 
-def _line_of(mapping: CommentedMap, key: object) -> int:
-    return cast("tuple[int, int]", mapping.lc.key(key))[0]
+def _line_of(mapping: CommentedMap, key: str) -> int:
+    return _place_of(mapping, key)[0]
 
 
-def _column_of(mapping: CommentedMap, key: object) -> int:
-    return cast("tuple[int, int]", mapping.lc.key(key))[1]
+def _column_of(mapping: CommentedMap, key: str) -> int:
+    return _place_of(mapping, key)[1]
+
+
+def _place_of(mapping: CommentedMap, key: str) -> tuple[int, int]:
+    """Return line and column of a key, both from 0."""
+    places = cast("Any", mapping).lc
+    return cast("tuple[int, int]", places.key(key))
+
+
+def _is_in_braces(mapping: CommentedMap) -> bool:
+    return bool(cast("Any", mapping).fa.flow_style())
 
 
 def entry_text(name: str, entry: Mapping[str, object]) -> str:

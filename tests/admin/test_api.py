@@ -20,7 +20,7 @@ from support.gateways import TestGateway, call, gateway
 from support.mcp_servers import server_command
 
 POLICIES = """
-@id("reads") permit (principal in Team::"acme/research", action == Action::"call", resource) when { resource.risk <= 4 };
+@id("reads") permit (principal in Team::"acme/research", action, resource) when { resource.risk <= 4 };
 @id("polite") @hint("be polite")
 forbid (principal, action == Action::"call", resource == Tool::"sdk__echo")
 when { context.args has text && context.args.text like "*damn*" };
@@ -28,7 +28,11 @@ when { context.args has text && context.args.text like "*damn*" };
 CONFIG = f"""
 tenants: {{acme: {{teams: {{research: {{}}}}}}}}
 agents:
-  planner: {{tenant: acme, teams: [research], owner: ana, credentials: [{{kind: api_key, id: abcdefghijkl, sha256: "{"a" * 64}"}}]}}
+  planner:
+    tenant: acme
+    teams: [research]
+    owner: ana
+    credentials: [{{kind: api_key, id: abcdefghijkl, sha256: "{"a" * 64}"}}]
   nobody: {{tenant: acme, owner: cy}}
 upstreams:
   sdk: {{command: {json.dumps(list(server_command()))}, tools: {{"*": {{risk: 3}}, die: {{risk: 9}}}}}}
@@ -275,7 +279,7 @@ async def test_the_worker_that_ends_ends_its_streams(running: TestGateway) -> No
 
 async def test_streams_are_so_many_and_no_more(running: TestGateway) -> None:
     app = admin_app(running)
-    app._streams.count = MAX_STREAMS
+    app.streams.count = MAX_STREAMS
     headers = {"authorization": f"Bearer {local_token(running)}"}
     async with httpx2.AsyncClient(transport=StreamingTransport(app), base_url=ADMIN_URL, headers=headers) as client:
         response = await client.get("/v1/audit/stream")

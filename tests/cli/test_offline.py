@@ -68,7 +68,7 @@ def test_doctor_tells_what_is_fine_and_what_is_not_before_the_first_start(capsys
 
 
 def test_doctor_fails_on_a_port_that_another_program_has(capsys: Capsys, at_home: Path) -> None:
-    data_port, admin_port = free_ports(2)
+    (admin_port,) = free_ports(1)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
