@@ -5,9 +5,9 @@ Values and small pure functions; connections, children and sessions are left to
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
+from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -27,17 +27,25 @@ GATEWAY: Final = Speaker(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}')
 _ANNOTATION: Final = b"x-mcp-header"
 
 
-@asynccontextmanager
-async def deadline(timeout_s: float) -> AsyncGenerator[None]:
+class deadline:  # noqa: N801 - reads as a verb: `async with deadline(5)`
     """Cancel the block after `timeout_s` seconds and raise `UpstreamTimeout`."""
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise UpstreamTimeout(f"the upstream did not answer within {timeout_s:g} seconds") from error
+
+    __slots__ = ("_limit", "_timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._limit = asyncio.timeout(timeout_s)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise UpstreamTimeout(f"the upstream did not answer within {self._timeout_s:g} seconds") from late
 
 
 def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool) -> Outgoing:

@@ -481,6 +481,8 @@ async def test_a_connection_ends_at_the_address_that_was_checked() -> None:
         [(b"x", b"a\x00")],
         [(b"", b"a")],
         [(b"Host", b"other")],
+        [(b"host:x", b"other")],
+        [(b"x", b"1"), (b"host:x", b"other")],
         [(b"content-length", b"0")],
         [(b"Transfer-Encoding", b"chunked")],
     ],
