@@ -20,6 +20,11 @@ LOCAL = EgressRules(allow_private=True)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
 @contextlib.asynccontextmanager
 async def pool(settings: PoolSettings | None = None) -> AsyncGenerator[HttpPool]:
     made = HttpPool(settings or PoolSettings(rules=LOCAL, tick_s=0.01))

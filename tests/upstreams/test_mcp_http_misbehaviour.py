@@ -9,7 +9,7 @@ import orjson
 import pytest
 from anyio.lowlevel import checkpoint
 from msgspec import Raw
-from support.principals import ALICE
+from support.principals import ALICE, BOB
 from support.raw_http import Behaviour, Peer, raw_server
 from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
@@ -429,3 +429,22 @@ async def test_no_refusal_names_the_url_or_a_secret() -> None:
                 await upstream.request(call("echo"), KeepingSink())
         said = f"{refusal.value.message} {refusal.value.hint} {refusal.value.details}"
         assert not any(word in said for word in ("s3cret", "127.0.0.1", "Bearer", "upstream-token"))
+
+
+async def test_what_one_credential_is_told_of_the_server_is_not_told_to_another() -> None:
+    asked: list[bytes] = []
+
+    async def behave(peer: Peer) -> None:
+        while True:
+            line, headers, body = await peer.request()
+            if not line:
+                return
+            asked.append(headers[b"authorization"])
+            told = DISCOVERED | {"instructions": headers[b"authorization"].decode()}
+            await peer.say(http(message(id=orjson.loads(body)["id"], result=told)))
+
+    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
+        for principal in (ALICE, BOB, ALICE, BOB):
+            info = await upstream.server_info(principal)
+            assert info.instructions == f"Bearer upstream-token-of-{principal.id}"
+        assert len(asked) == 2

@@ -24,6 +24,11 @@ from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUn
 QUICK = UpstreamTimeouts(farewell_s=0.4, probe_s=0.3)
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
 async def ask(upstream: Any, tool: str, sink: KeepingSink | None = None, **arguments: Any) -> str:
     return text_of(await upstream.request(call(tool, arguments), sink or KeepingSink()))
 
