@@ -14,7 +14,7 @@ from support.raw_http import Behaviour, Peer, raw_server
 from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
 
 from agent_gateway.ports import UpstreamRequest
-from agent_gateway.upstreams.settings import UpstreamLimits
+from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamTimeouts
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 RESULT = {"content": [{"type": "text", "text": "ok"}], "resultType": "complete"}
@@ -448,3 +448,98 @@ async def test_what_one_credential_is_told_of_the_server_is_not_told_to_another(
             info = await upstream.server_info(principal)
             assert info.instructions == f"Bearer upstream-token-of-{principal.id}"
         assert len(asked) == 2
+
+
+async def test_at_the_limit_of_sessions_the_idle_one_goes_and_busy_ones_stay() -> None:
+    gate, asked = anyio.Event(), anyio.Event()
+
+    async def answer(peer: Peer, asked_for: dict[str, Any], _: dict[bytes, bytes]) -> None:
+        if asked_for["params"]["name"] == "wait":
+            asked.set()
+            await gate.wait()
+        await peer.say(ok(asked_for["id"]))
+
+    async with raw_server(legacy(answer, sessions=[])) as server:
+        settings = http_settings(server.url(), limits=UpstreamLimits(max_sessions=1))
+        async with open_http(settings) as upstream:
+            await upstream.request(call("x"), KeepingSink())
+            waiting = asyncio.create_task(upstream.request(call("wait", principal=BOB), KeepingSink()))
+            await asked.wait()
+            assert upstream.session_count == 1
+            with pytest.raises(UpstreamUnreachable) as refusal:
+                await upstream.request(call("x"), KeepingSink())
+            assert refusal.value.code == "upstream_busy"
+            gate.set()
+            assert text_of(await waiting) == "ok"
+            assert text_of(await upstream.request(call("x"), KeepingSink())) == "ok"
+
+
+def always(reply: Callable[[Any], bytes]) -> Behaviour:
+    """Answer every message, whatever it asks."""
+
+    async def behave(peer: Peer) -> None:
+        while True:
+            line, _, body = await peer.request()
+            if not line:
+                return
+            await peer.say(reply(orjson.loads(body).get("id") if body else None))
+
+    return behave
+
+
+def greeted_with(version: str, more: bytes = b"") -> Callable[[int], bytes]:
+    return lambda number: http(message(id=number, result={"protocolVersion": version}), more=more)
+
+
+OPENINGS: dict[str, tuple[Callable[[int], bytes], str]] = {
+    "html": (lambda _: http(b"<p>", b"404 Not Found", b"text/html"), "upstream_old"),
+    "no credential": (lambda _: http(b"", b"401 No"), "upstream_unauthorized"),
+    "a fault": (lambda _: http(b"", b"500 Oh"), "upstream_http_error"),
+    "a redirect": (lambda _: http(b"", b"301 Moved", more=b"location: /else\r\n"), "upstream_redirect"),
+    "only errors": (lambda i: http(message(id=i, error={"code": -1, "message": "no"})), "upstream_garbage"),
+    "an unknown version": (greeted_with("1999-01-01"), "upstream_garbage"),
+    "a session id with a space": (greeted_with("2025-06-18", b"mcp-session-id: a b\r\n"), "upstream_garbage"),
+}
+
+
+@pytest.mark.parametrize("name", list(OPENINGS))
+async def test_an_upstream_that_opens_in_no_era_is_refused(name: str) -> None:
+    reply, code = OPENINGS[name]
+    async with raw_server(always(reply)) as server, open_http(http_settings(server.url())) as upstream:
+        for ask in (upstream.server_info(ALICE), upstream.list_tools(ALICE)):
+            with pytest.raises(UpstreamFailed) as refusal:
+                await ask
+            assert refusal.value.code == code
+
+
+async def test_a_handshake_that_hangs_is_a_timeout_for_all_who_wait() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.request()
+        await peer.until_closed()
+
+    settings = UpstreamTimeouts(open_s=0.2)
+    async with raw_server(behave) as server:
+        for era in ("auto", "legacy"):
+            async with open_http(http_settings(server.url(), timeouts=settings, era=era)) as upstream:
+                asks = [upstream.request(call("x"), KeepingSink()) for _ in range(3)]
+                outcomes = await asyncio.gather(*asks, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {UpstreamTimeout}
+
+
+async def test_closing_fails_those_who_wait_for_a_handshake() -> None:
+    asked = anyio.Event()
+
+    async def behave(peer: Peer) -> None:
+        await peer.request()
+        asked.set()
+        await peer.until_closed()
+
+    async with raw_server(behave) as server:
+        for era in ("auto", "legacy"):
+            asked = anyio.Event()
+            async with open_http(http_settings(server.url(), era=era)) as upstream:
+                task = asyncio.create_task(upstream.request(call("x"), KeepingSink()))
+                await asked.wait()
+                await upstream.aclose()
+                with pytest.raises(UpstreamFailed):
+                    await task
