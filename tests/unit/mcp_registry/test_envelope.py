@@ -243,3 +243,7 @@ def test_an_object_is_read_and_nothing_else() -> None:
     assert bytes(envelope.read_object(b'{"a": null }')["a"]) == b"null"
     with pytest.raises(msgspec.DecodeError):
         envelope.read_object(b"[]")
+
+
+def test_any_value_is_written_with_its_raw_members_as_they_are() -> None:
+    assert envelope.write({"a": Raw(b"1e3"), "b": [None, 10**30]}) == b'{"a":1e3,"b":[null,%d]}' % 10**30

@@ -138,6 +138,11 @@ def test_an_unsupported_version_is_told_what_is_supported() -> None:
     assert error.data == {"supported": ["2026-07-28"], "requested": "x"}
 
 
+def test_a_method_that_bears_no_name_needs_no_name_header() -> None:
+    headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list"}
+    assert isinstance(route(headers, message("tools/list", {"_meta": META}), has_session=False), ModernRoute)
+
+
 def test_a_name_may_be_spelled_in_base64() -> None:
     route({**HEADERS, "mcp-name": "=?base64?YV9fYg==?="}, call(), has_session=False)
 

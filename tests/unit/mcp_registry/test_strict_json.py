@@ -135,9 +135,18 @@ def test_brackets_in_strings_and_side_by_side_do_not_count_as_depth() -> None:
 
 
 @settings(max_examples=200)
+@given(value=json_values, bound=st.integers(0, 4), indent=st.sampled_from([None, 1]))
+def test_a_body_is_refused_exactly_when_it_is_deeper_than_asked(value: object, bound: int, indent: int | None) -> None:
+    body = json.dumps([value, '[{\\"[', "\\", {"]}\\": 0}], indent=indent).encode()
+    if max(2, 1 + depth_of(value)) <= bound:
+        parse(body, max_depth=bound)
+    else:
+        assert "nested deeper" in refusal_of(body, max_depth=bound).message
+
+
+@settings(max_examples=200)
 @given(body=st.text(alphabet='[]{}"\\ :,u1', max_size=40))
 def test_no_input_escapes_the_depth_bound(body: str) -> None:
-    """A body that is refused for no depth at all must not nest deeper than what was asked for."""
     try:
         value = parse(body.encode(), max_depth=3)
     except BadRequest:

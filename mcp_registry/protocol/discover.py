@@ -1,0 +1,119 @@
+"""What the gateway says of itself, and which methods each era may ask for.
+
+Answers come as raw results; minting the session is left to the listener.
+Source: MCP 2026-07-28, basic/discovery; 2025-11-25, basic/lifecycle.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Raw
+
+from mcp_registry.protocol.envelope import write
+from mcp_registry.protocol.errors import METHOD_NOT_FOUND, ProtocolError, http_status
+from mcp_registry.protocol.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS, Era
+
+MAX_INSTRUCTIONS_CHARS: Final = 4_096  # of one upstream
+MAX_MERGED_CHARS: Final = 32_768
+
+SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
+    {
+        "legacy": frozenset({"initialize", "ping", "tools/list", "tools/call"}),
+        "modern": frozenset({"server/discover", "tools/list", "tools/call"}),
+    }
+)
+TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
+    {
+        "legacy": frozenset(
+            {
+                "notifications/initialized",
+                "notifications/cancelled",
+                "notifications/progress",
+                "notifications/roots/list_changed",
+            }
+        ),
+        "modern": frozenset(),
+    }
+)
+
+EMPTY_RESULT: Final = b"{}"  # the answer to a legacy `ping`
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The gateway as one endpoint shows itself.
+
+    info          raw JSON: name and version of the gateway
+    list_changed  whether the endpoint tells when its tools change
+    """
+
+    info: Raw
+    instructions: str | None = None
+    list_changed: bool = False
+
+
+def require_method(method: str, era: Era) -> None:
+    """Refuse a method that the era lacks, one that it removed, and one that we do not serve: all alike."""
+    if method not in SERVED_METHODS[era]:
+        raise ProtocolError(
+            METHOD_NOT_FOUND,
+            f"no method `{method}` here",
+            http_status=http_status(METHOD_NOT_FOUND, era),
+            hint=f"this endpoint serves {', '.join(sorted(SERVED_METHODS[era]))}",
+        )
+
+
+def negotiate(requested: object) -> str:
+    """Return the version of a new session: the one asked for when we speak it, else our newest."""
+    return requested if isinstance(requested, str) and requested in LEGACY_VERSIONS else LATEST_LEGACY
+
+
+def initialize_result(version: str, server: Server) -> bytes:
+    """Write the raw result of `initialize`; `version` comes from `negotiate`."""
+    result: dict[str, object] = {
+        "protocolVersion": version,
+        "capabilities": _capabilities(server),
+        "serverInfo": server.info,
+    }
+    if server.instructions:
+        result["instructions"] = server.instructions
+    return write(result)
+
+
+def discover_result(server: Server) -> bytes:
+    """Write the raw result of `server/discover`; private, for what is listed depends on the caller."""
+    result: dict[str, object] = {
+        "resultType": "complete",
+        "supportedVersions": list(MODERN_VERSIONS),
+        "capabilities": _capabilities(server),
+        "ttlMs": 0,
+        "cacheScope": "private",
+        "_meta": {META_SERVER_INFO: server.info},
+    }
+    if server.instructions:
+        result["instructions"] = server.instructions
+    return write(result)
+
+
+def merge_instructions(parts: Sequence[tuple[str, str | None]]) -> str | None:
+    """Return the instructions of several upstreams under their names, or None when none has any.
+
+    parts  (upstream, its instructions) in the order to show; each is cut at 4 096 characters, and
+           what does not fit into 32 768 in all is left out. One upstream alone speaks without a heading.
+    """
+    spoken = [(name, text.strip()[:MAX_INSTRUCTIONS_CHARS]) for name, text in parts if text and text.strip()]
+    if len(parts) == 1 and spoken:
+        return spoken[0][1]
+    merged = ""
+    for name, text in spoken:
+        section = f"## {name}\n{text}\n"
+        if len(merged) + len(section) > MAX_MERGED_CHARS:
+            break
+        merged += section
+    return merged.rstrip() or None
+
+
+def _capabilities(server: Server) -> dict[str, object]:
+    return {"tools": {"listChanged": True} if server.list_changed else {}}
