@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
+
 from support.raw_http import Behaviour, Peer
 
 RESULT = {"content": [{"type": "text", "text": "ok"}], "resultType": "complete"}

@@ -1,10 +1,10 @@
 """The breaker: when an upstream counts as down, who may try it, and how long it is left alone."""
 
 import pytest
-from support.upstreams import FakeClock
 
 from agent_gateway.upstreams.breaker import Breaker, BreakerLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from support.upstreams import FakeClock
 
 REFUSED = UpstreamUnreachable("the upstream refuses connections")
 LIMITS = BreakerLimits(failures=3, first_pause_s=2, max_pause_s=10, trial_s=30)

@@ -8,12 +8,12 @@ from socket import AF_INET, AddressFamily
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from support.http_pools import LOCAL, pool, post
-from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 from agent_gateway.ports import HttpRequest
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings, target_of
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
+from support.http_pools import LOCAL, pool, post
+from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

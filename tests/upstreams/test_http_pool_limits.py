@@ -5,12 +5,12 @@ import contextlib
 
 import anyio
 import pytest
-from support.http_pools import LOCAL, emptied, pool, post
-from support.raw_http import JSON_OK, Peer, raw_server
 
 from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import PoolSettings
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from support.http_pools import LOCAL, emptied, pool, post
+from support.raw_http import JSON_OK, Peer, raw_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

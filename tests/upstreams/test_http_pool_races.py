@@ -7,12 +7,12 @@ from socket import AF_INET, AddressFamily
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.ports import HttpRequest
 from agent_gateway.upstreams.http_pool import MAX_ORIGINS, HttpPool, PoolSettings
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
+from support.raw_http import JSON_OK, Peer, answers, raw_server
 
 ONE = PoolSettings(rules=EgressRules(allow_private=True), max_connections=1, tick_s=0.01)
 

@@ -15,12 +15,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.raw_http import JSON_OK
 
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.ports import HttpRequest
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from gateway_policies.refusal import UpstreamUnreachable
+from support.raw_http import JSON_OK
 
 
 async def to_loopback(host: str, port: int) -> Sequence[tuple[AddressFamily, str]]:

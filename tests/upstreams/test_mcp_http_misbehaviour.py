@@ -8,14 +8,14 @@ import anyio
 import orjson
 import pytest
 from msgspec import Raw
-from support.mcp_peers import DISCOVERED, RESULT, Handler, http, message, modern, saying, stream
-from support.principals import ALICE
-from support.raw_http import Peer, raw_server
-from support.upstreams import KeepingSink, call, http_settings, open_http, text_of
 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from support.mcp_peers import DISCOVERED, RESULT, Handler, http, message, modern, saying, stream
+from support.principals import ALICE
+from support.raw_http import Peer, raw_server
+from support.upstreams import KeepingSink, call, http_settings, open_http, text_of
 
 GARBAGE: dict[str, tuple[Callable[[int], bytes], str]] = {
     "no json": (lambda _: http(b"hello"), "upstream_garbage"),

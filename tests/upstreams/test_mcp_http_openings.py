@@ -8,13 +8,13 @@ import anyio
 import orjson
 import pytest
 from anyio.lowlevel import checkpoint
+
+from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamTimeouts
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from support.mcp_peers import DISCOVERED, RESULT, always, http, legacy, message, modern, ok, saying, stream
 from support.principals import ALICE, BOB
 from support.raw_http import Peer, raw_server
 from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
-
-from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamTimeouts
-from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 
 async def test_a_lost_session_is_opened_again_once_and_only_that_request_repeated() -> None:
