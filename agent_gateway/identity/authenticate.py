@@ -108,6 +108,10 @@ class Authenticator:
         if found is None or not api_keys.matches(key, found[1]):
             raise Unauthenticated("the API key is not known here", code="invalid_token")
         agent, stored = found
+        if stored.expires_at is not None and self._clock() >= stored.expires_at:
+            raise Unauthenticated(
+                "the API key has expired", code="expired_token", hint="ask the operator for a new one"
+            )
         scopes = self._scopes if agent.scopes is None else self._scopes & agent.scopes
         return _agent_principal(agent, issuer="api_key", client_id=stored.id, credential="api_key", scopes=scopes)
 
