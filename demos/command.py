@@ -32,8 +32,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     folder = options.folder.absolute() / ("up" if options.up else "tour")
     try:
-        environments.ensure(ENVIRONMENTS, say=lambda line: print(line, flush=True))
-        with _alone(folder):
+        with alone(folder):
+            environments.ensure(ENVIRONMENTS, say=lambda line: print(line, flush=True))
             acting = keep_up.serve(folder, options.port) if options.up else _tour(folder)
             return asyncio.run(_until_signalled(acting))
     except (CannotStage, DidNotStart, EnvironmentFailed, Surprise) as failure:
@@ -75,7 +75,7 @@ async def _until_signalled(acting: Coroutine[object, object, int]) -> int:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None]:
+def alone(folder: Path) -> Generator[None]:
     """Hold the folder for one run; raises `CannotStage` when another one holds it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:

@@ -57,7 +57,7 @@ def greeting(stage: Stage, access_token: str) -> str:
     lines = [
         f"The gateway is up: {stage.url}/mcp (reading only: {stage.url}/mcp/reading; admin: {stage.admin_url})",
         "",
-        f"A token of `{AGENT}`, good for some minutes, for the shell from which you start your client:",
+        f"A token of `{AGENT}`, good for an hour, for the shell from which you start your client:",
         f"  export AGENT_GATEWAY_TOKEN={access_token}",
         "",
         "The entry for your client (add --write to put it in place):",

@@ -67,7 +67,12 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    name: str, argv: Sequence[str], log: Path, ready: Ready, env: Mapping[str, str] | None = None
+    name: str,
+    argv: Sequence[str],
+    log: Path,
+    ready: Ready,
+    env: Mapping[str, str] | None = None,
+    within_s: float = START_S,
 ) -> AsyncGenerator[Running]:
     """Start a program, wait until it is ready, and end it with the block.
 
@@ -89,22 +94,22 @@ async def running(
             raise DidNotStart(f"{name} did not start: {argv[0]}: {error.strerror}") from None
     one = Running(name, process, log)
     try:
-        await _until_ready(one, ready)
+        await _until_ready(one, ready, within_s)
         yield one
     finally:
         await asyncio.shield(one.stop())
 
 
-async def _until_ready(one: Running, ready: Ready) -> None:
+async def _until_ready(one: Running, ready: Ready, within_s: float) -> None:
     try:
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(within_s):
             while one.process.returncode is None:
                 with contextlib.suppress(httpx2.TransportError):
                     if await ready():
                         return
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        raise DidNotStart(f"{one.name} did not answer within {START_S:.0f} s; it said:\n{one.last_words()}") from None
+        raise DidNotStart(f"{one.name} did not answer within {within_s:.0f} s; it said:\n{one.last_words()}") from None
     code = one.process.returncode
     raise DidNotStart(f"{one.name} ended at once with code {code}; it said:\n{one.last_words()}")
 

@@ -91,8 +91,13 @@ def set_stage(stage: Stage) -> None:
     shutil.copytree(POLICIES, stage.folder / "policies", dirs_exist_ok=True)
     if not (stage.repository / ".git").exists():
         clone(PROJECT, stage.repository)
-    git = environments.command("mcp-git", "mcp-server-git")
     time = environments.command("mcp-time", "mcp-server-time")
+    git = environments.command("mcp-git", "mcp-server-git")
+    stage.config.write_text(config_text(stage, time, git), encoding="utf-8")
+
+
+def config_text(stage: Stage, time: list[str], git: list[str]) -> str:
+    """Return the gateway's configuration; `time` and `git` begin the servers' command lines."""
     values = {
         "DATA_PORT": str(stage.ports.data),
         "ADMIN_PORT": str(stage.ports.admin),
@@ -100,7 +105,7 @@ def set_stage(stage: Stage) -> None:
         "GIT_COMMAND": json.dumps([*git, "--repository", str(stage.repository)]),
         "EXCEL_URL": f"http://127.0.0.1:{stage.ports.tap}/mcp",
     }
-    stage.config.write_text(fill(TEMPLATE.read_text(encoding="utf-8"), values), encoding="utf-8")
+    return fill(TEMPLATE.read_text(encoding="utf-8"), values)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
