@@ -36,11 +36,6 @@ class InCharge:
             self.was_cancelled = True
             self._task.cancel()
 
-    def cancel_unless_done(self, left: "asyncio.Future[None]") -> None:
-        """Cancel the call because its client left; for a watch that ended by itself."""
-        if not left.cancelled():
-            self.cancel()
-
     def forgive(self) -> None:
         """The cancellation was ours and has been dealt with."""
         self._task.uncancel()

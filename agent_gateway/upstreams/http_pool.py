@@ -29,7 +29,7 @@ _OWNED: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te", b"trailer"}
 )
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]|^[ \t]|[ \t]$")
+_BAD_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII, no fragment
 
 
@@ -337,16 +337,18 @@ def _may_be_sent(name: bytes) -> bool:
 def _payload(request: HttpRequest, target: Target) -> bytes:
     if not (request.method.isascii() and request.method.isalpha()):
         raise _misconfigured("the method is not one")
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.host_header)]
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target.path), b"host: %b" % target.host_header]
     for name, value in request.headers:
-        # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
-        if not _may_be_sent(name) or _BAD_VALUE.search(value):
+        if not _may_be_sent(name):
             raise _misconfigured("one of the headers for it is not valid")
         lines.append(b"%b: %b" % (name, value))
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d" % len(request.body))
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines) + request.body
+    head = b"\r\n".join(lines)
+    # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
+    if head.count(b"\r\n") != len(lines) - 1 or _BAD_HEAD.search(head):
+        raise _misconfigured("one of the headers for it is not valid")
+    return b"%b\r\n\r\n%b" % (head, request.body)
 
 
 def _next_waiter(origin: _Origin) -> _Waiter | None:

@@ -139,7 +139,7 @@ class HttpUpstream:
     async def _guarded(self, timeout_s: float, work: Callable[[], Awaitable[_T]]) -> _T:
         self._breaker.check()
         try:
-            async with speak.deadline(timeout_s):
+            with speak.deadline(timeout_s):
                 result = await work()
         except UpstreamFailed as failure:
             self._breaker.failed(failure)
@@ -228,7 +228,7 @@ class HttpUpstream:
             [*outbound.legacy_headers("", ""), _PLAIN, *headers],
             outbound.initialize(id_raw, speak.GATEWAY),
         )
-        async with speak.deadline(timeout_s):
+        with speak.deadline(timeout_s):
             response = await self._http.send(sent, timeout_s=timeout_s)
             reply = await receive(response, id_raw, Inbox(id_raw, NOBODY, 0), self._settings.limits)
             probe = outbound.read_probe("initialize", reply.status, reply.body)
@@ -294,7 +294,7 @@ class HttpUpstream:
         id_raw = self._next_id()
         probe_headers, body = outbound.discover(id_raw, speak.GATEWAY)
         sent = HttpRequest("POST", self._settings.url, [*probe_headers, _PLAIN, *headers], body)
-        async with speak.deadline(timeout_s):
+        with speak.deadline(timeout_s):
             response = await self._http.send(sent, timeout_s=timeout_s, idempotent=True)
             reply = await receive(response, id_raw, Inbox(id_raw, NOBODY, 0), self._settings.limits)
         if 300 <= reply.status < 400:

@@ -14,7 +14,7 @@ from agent_gateway.listeners.data import DataApp
 from agent_gateway.runtime.worker import Worker, working
 from support.bridge import StreamingTransport
 
-PUBLIC_URL = "http://gateway.test"
+PUBLIC_URL = "https://gateway.test"
 VERSION = "2026-07-28"
 META = {
     "io.modelcontextprotocol/protocolVersion": VERSION,
