@@ -37,7 +37,8 @@ async def test_an_upstream_that_went_down_is_listed_again_without_a_call(tmp_pat
             await tap.stop()
             async with running.client(running.token("planner")) as client:
                 while not (missing := await degraded(running)):
-                    assert "error" in await call(client, "far__echo")
+                    answer = await call(client, "far__echo", {"text": "hello"})
+                    assert answer["error"]["code"] == -32011
             assert missing.startswith("far: ")
             served = running.worker.gateway.snapshot
             await tap.start(port)
