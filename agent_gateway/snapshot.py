@@ -11,6 +11,7 @@ from agent_gateway.config.root import Config
 from agent_gateway.identity.agents import Agents
 from agent_gateway.identity.authenticate import Authenticator
 from agent_gateway.identity.metadata import Endpoints
+from agent_gateway.identity.operators import Operators
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
 from agent_gateway.ports import McpUpstream
@@ -39,12 +40,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who may call, under this configuration."""
+    """Who may call, under this configuration.
+
+    authenticator  of the data listener
+    operators      of the admin listener
+    """
 
     agents: Agents
     authenticator: Authenticator
     endpoints: Endpoints
     token_service: TokenService | None
+    operators: Operators
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class ApiKey:
     """What is stored of one key.
 
-    id      the name part, 12 of `a-z0-9`
-    sha256  of the whole key, 64 lower-case hex digits
+    id          the name part, 12 of `a-z0-9`
+    sha256      of the whole key, 64 lower-case hex digits
     expires_at  unix seconds from which on it opens nothing; None: never
     Raises `ValueError` when either is not of that form.
     """

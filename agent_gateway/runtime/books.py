@@ -45,6 +45,11 @@ class DataDir:
         return self.root / "keys"
 
     @property
+    def operator_keys(self) -> Path:
+        """Where the local operator's signing keys are: whoever can read them is the operator."""
+        return self.keys / "operator"
+
+    @property
     def slots(self) -> Path:
         return self.root / "slots"
 

@@ -5,9 +5,10 @@ outlive it (`Keep`).
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
 
 from joserfc.jwk import Key
 
@@ -26,12 +27,14 @@ from agent_gateway.identity.client_secrets import SecretHash, WeakSecret, hash_s
 from agent_gateway.identity.jwks import JwksCache, fetching, public_key
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.metadata import Endpoints
+from agent_gateway.identity.operators import OperatorRule, Operators, local_issuer
 from agent_gateway.identity.token_service import TokenGuards, TokenService, TokenSettings
 from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator, own_issuer
 from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
 SCOPES = ("tools:call",)
+_DAY_S = 86_400
 
 
 class BadIdentity(ValueError):
@@ -42,11 +45,14 @@ class BadIdentity(ValueError):
 class Keep:
     """What of identity outlives a configuration.
 
-    caches   key sets of external issuers, by everything they were made from
-    secrets  hashes by (secret, agent): a slow hash is not made again for an unchanged secret
+    keys           what the token service signs with
+    operator_keys  what the command line signs the local operator's tokens with: another ring
+    caches         key sets of external issuers, by everything they were made from
+    secrets        hashes by (secret, agent): a slow hash is not made again for an unchanged secret
     """
 
     keys: SigningKeys
+    operator_keys: SigningKeys
     guards: TokenGuards
     clock: Clock
     epoch: int = 0
@@ -75,12 +81,27 @@ def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
     epoch = keep.epoch
     try:
         validator = Validator(rows, clock=keep.clock)
+        operators = _operators(loaded, agents, rows, keep)
     except ValueError as error:
         raise BadIdentity(str(error)) from error
     authenticator = Authenticator(
         agents, validator, clock=keep.clock, epoch=_constant(epoch), scopes=frozenset(endpoints.scopes)
     )
-    return Identity(agents, authenticator, endpoints, service)
+    return Identity(agents, authenticator, endpoints, service, operators)
+
+
+def _operators(loaded: Loaded, agents: Agents, rows: Sequence[tuple[Issuer, KeySource]], keep: Keep) -> Operators:
+    """Return who may use the admin API. Raises `ValueError`.
+
+    Whatever audiences an issuer may use for agents, here a token must name the admin listener's own.
+    """
+    strict = [(replace(issuer, audiences=frozenset[str]()), source) for issuer, source in rows]
+    validator = Validator([*strict, (local_issuer(), keep.operator_keys)], clock=keep.clock)
+    rules = [
+        OperatorRule(one.agent or "", one.issuer or "", tuple((one.match or {}).items()))
+        for one in loaded.config.admins
+    ]
+    return Operators(rules, agents, validator, loaded.config.listeners.admin.token_audience)
 
 
 def issuer_url(loaded: Loaded) -> str:
@@ -92,7 +113,8 @@ def _constant(value: int) -> Callable[[], int]:
     return lambda: value
 
 
-def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
+def known_agent(name: str, agent: AgentConfig) -> Agent:
+    """Return a configured agent without its credentials: enough to speak of it, or to mint for it."""
     return Agent(
         id=name,
         tenant=agent.tenant,
@@ -101,8 +123,12 @@ def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
         generation=agent.generation,
         is_active=agent.state == "active",
         scopes=None if agent.scopes is None else frozenset(agent.scopes),
-        credentials=tuple(_credential(name, one, loaded, keep) for one in agent.credentials),
     )
+
+
+def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
+    credentials = tuple(_credential(name, one, loaded, keep) for one in agent.credentials)
+    return replace(known_agent(name, agent), credentials=credentials)
 
 
 def _credential(
@@ -124,17 +150,21 @@ def _public_keys(name: str, text: str) -> tuple[Key, ...]:
         entries = document["keys"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
-    keys = tuple(key for entry in entries if isinstance(entry, dict) and (key := public_key(entry)) is not None)
+    found = [public_key(cast("dict[str, object]", entry)) for entry in entries if isinstance(entry, dict)]
+    keys = tuple(key for key in found if key is not None)
     if not keys:
         raise BadIdentity(f"the key set of agent `{name}` holds no public signature key that is strong enough")
     return keys
 
 
-def _end_of(last_day: str | None) -> float | None:
-    """Return the second at which the UTC day after `last_day` begins."""
-    if last_day is None:
+def _end_of(day: str | None) -> float | None:
+    """Return the unix second at which the last day of validity is over. Raises `BadIdentity` for no day."""
+    if day is None:
         return None
-    return (datetime.fromisoformat(last_day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() + _DAY_S
+    except ValueError as error:
+        raise BadIdentity(f"`{day}` is no day of the calendar") from error
 
 
 def _hashed(name: str, secret: str, keep: Keep) -> SecretHash:

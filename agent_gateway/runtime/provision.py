@@ -158,7 +158,9 @@ def _endpoints(loaded: Loaded, views: Mapping[str, object]) -> Endpoints:
     issuers = [issuer.issuer for issuer in loaded.config.issuers.values()]
     if loaded.config.token_service.enabled:
         issuers.insert(0, issuer_url(loaded))
-    return Endpoints(loaded.config.listeners.data.url, tuple(views), SCOPES, tuple(issuers))
+    listeners = loaded.config.listeners
+    others = (listeners.admin.token_audience,)
+    return Endpoints(listeners.data.url, tuple(views), SCOPES, tuple(issuers), others)
 
 
 def _routes(views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:

@@ -30,6 +30,7 @@ from agent_gateway.listeners.deadlines import EdgeLimits
 from agent_gateway.listeners.serve import Listener, serving
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
+from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import Books, DataDir, open_books
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
@@ -56,17 +57,20 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def working(path: Path, clock: Callable[[], float] = time.time) -> AsyncGenerator[Worker]:
+async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker]:
     """Build the gateway that `path` describes and keep it up to date while the block runs.
 
     Raises `ConfigErrors`, `BadConfiguration`, or `Unavailable` when the data directory is not usable.
     """
     loaded = await asyncio.to_thread(load, path)
     data = DataDir(loaded.data_dir)
-    async with open_books(data, loaded.config.audit, loaded.config.workers, clock) as books:
-        keys = SigningKeys(data.keys, clock=clock)
-        guards = TokenGuards(FileReplay(data.root / "replay.db", clock=clock), Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, guards, clock), clock))
+    async with (
+        open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
+        _replay(data, clock) as used,
+    ):
+        keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
+        guards = TokenGuards(used, Throttle(clock=clock))
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock))
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
@@ -109,9 +113,10 @@ async def serve(
         limits = worker.gateway.snapshot.config.limits
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
+        admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         listeners = [
             Listener("data", DataApp(worker.gateway), data_socket, *common),
-            Listener("admin", AdminApp(worker.gateway, worker.keeper, worker.data), admin_socket, *common),
+            Listener("admin", admin, admin_socket, *common),
         ]
         async with serving(listeners):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
@@ -120,7 +125,17 @@ async def serve(
             gc.set_threshold(*_GC_THRESHOLDS)
             started(worker)
             await stop.wait()
+            admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
+
+
+@contextlib.asynccontextmanager
+async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
+    used = FileReplay(data.root, clock=clock)
+    try:
+        yield used
+    finally:
+        used.close()
 
 
 def _nudge(worker: Worker) -> None:
