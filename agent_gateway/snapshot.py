@@ -13,11 +13,10 @@ from agent_gateway.identity.authenticate import Authenticator
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
+from agent_gateway.pipeline.allowances import Allowances
 from agent_gateway.ports import McpUpstream
 from agent_gateway.runtime.schemas import Validator
-from gateway_policies.budgets import Budget
 from gateway_policies.bundle import PolicyBundle
-from gateway_policies.rates import Rate
 from mcp_registry.catalog import Catalog, View
 
 
@@ -63,8 +62,7 @@ class Snapshot:
     head_rules: HeadRules
     catalog: Catalog
     bundle: PolicyBundle
-    budgets: tuple[Budget, ...]
-    rates: tuple[Rate, ...]
+    allowances: Allowances
     upstreams: Mapping[str, McpUpstream]
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]

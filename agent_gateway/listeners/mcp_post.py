@@ -28,7 +28,7 @@ async def serve_post(inbound: Inbound) -> None:
     assert isinstance(message, Request | Notification)
     session = mcp_session.session_of(inbound)
     try:
-        route = rules.route(inbound.text_headers(), message, has_session=session is not None)
+        route = rules.route(inbound.mcp_headers(), message, has_session=session is not None)
     except ProtocolError as error:
         await _refuse(inbound, message.id if isinstance(message, Request) else None, error, "modern")
         return

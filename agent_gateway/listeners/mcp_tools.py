@@ -99,7 +99,7 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
         raise unknown(name)
     arguments = cast("dict[str, object]", arguments)
     if request.era == "modern" and entry.header_params:
-        rules.check_params(entry.header_params, arguments, inbound.text_headers())
+        rules.check_params(entry.header_params, arguments, inbound.mcp_headers())
     return entry, arguments
 
 

@@ -3,9 +3,7 @@
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.snapshot import Snapshot
-from gateway_policies.budgets import charges_for
 from gateway_policies.decision import Permit
-from gateway_policies.rates import keys_for
 from gateway_policies.refusal import OverBudget
 
 _MAX_LEASE_ROUNDS = 8  # another caller may take what was just leased; after so many rounds, say no
@@ -17,11 +15,10 @@ async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permi
     Does not suspend while this worker's leases suffice.
     """
     call = permit.call
-    if snapshot.rates:
-        services.rates.take(keys_for(snapshot.rates, call.principal, call.capability), services.monotonic_ns())
-    if not snapshot.budgets:
-        return
-    charges = charges_for(snapshot.budgets, call.principal, call.capability, call.at)
+    allowance = snapshot.allowances.of(call)
+    if allowance.rate_keys:
+        services.rates.take(allowance.rate_keys, services.monotonic_ns())
+    charges = allowance.charges
     if not charges:
         return
     for _ in range(_MAX_LEASE_ROUNDS):

@@ -16,6 +16,7 @@ from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
+from agent_gateway.pipeline.allowances import Allowances
 from agent_gateway.ports import Clock, McpUpstream
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
@@ -101,8 +102,7 @@ class Provisioner:
             ),
             catalog=catalog,
             bundle=bundle,
-            budgets=governance.budgets_of(config),
-            rates=governance.rates_of(config),
+            allowances=Allowances(governance.budgets_of(config), governance.rates_of(config)),
             upstreams={name: one.upstream for name, one in kept.items()},
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),

@@ -17,7 +17,7 @@ from gateway_policies.refusal import BadRequest
 MAX_DEPTH: Final = 64
 MAX_INTEGER_CHARS: Final = 4300  # the decoder's own bound, sign included; a test holds it to this
 
-_NOT_BRACKETS: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_NEITHER_BRACKET_NOR_QUOTE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 _ONE_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _MAX_NAME_SHOWN: Final = 64
@@ -58,7 +58,9 @@ def _check_depth(body: bytes, max_depth: int) -> None:
         return
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(body.split(b'"')[::2]).translate(_ONE_BRACKET, _NOT_BRACKETS)
+    brackets = body.translate(_ONE_BRACKET, _NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
+    if b'"' in brackets:  # a string that holds brackets
+        brackets = b"".join(brackets.split(b'"')[::2])
     for _ in range(max_depth):
         brackets = brackets.replace(b"[]", b"")
         if not brackets:

@@ -11,7 +11,7 @@ arguments or time is remembered, under the whole principal and capability.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 
 import cedarpy
@@ -42,6 +42,7 @@ from gateway_policies.world import World
 MAX_PLANS = 20_000
 MAX_HANDLES = 2_048
 MAX_LISTS = 1_024
+MAX_MEMO = 64  # decisions remembered per plan, by the arguments that its policies read
 
 _NOBODY = Entity(Uid("Nobody", ""))  # in place of what the world does not know; nothing is decided with it
 _ANY_TOOL = unknown("resource")
@@ -64,6 +65,7 @@ class Plan:
     policies  those in scope, by position
     reads     what they read together
     fixed     the decision, when no call can change it
+    memo      decisions by all that a call adds: the arguments that policies in scope read, when none reads the time
     """
 
     principal: Entity
@@ -72,6 +74,7 @@ class Plan:
     reads: Reads
     is_visible: bool
     fixed: Decision | None = None
+    memo: dict[str, Decision] = field(default_factory=dict[str, Decision], compare=False)
 
     @property
     def is_known(self) -> bool:
@@ -152,6 +155,17 @@ class PolicyBundle:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
         if isinstance(seen, WrongArgument):
             return self._refuse("argument_type", (self._wrong(plan, seen),), is_visible=plan.is_visible)
+        if plan.reads.now:
+            return self._decide_seen(plan, call, seen)
+        key = repr(seen)  # built in one order, of JSON values only: equal text, equal question
+        decision = plan.memo.get(key)
+        if decision is None:
+            if len(plan.memo) >= MAX_MEMO:
+                plan.memo.clear()
+            decision = plan.memo[key] = self._decide_seen(plan, call, seen)
+        return decision
+
+    def _decide_seen(self, plan: Plan, call: Call, seen: dict[str, object]) -> Decision:
         now = clock_parts(call.at)
         if now is None:
             return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)

@@ -53,6 +53,7 @@ def with_the_second_again(lines: list[bytes]) -> list[bytes]:
     [
         (with_first(b'"permit"', b'"forbid"'), ("w0", "altered", 0, "w0-call-0")),
         (without(-1), ("w1", "truncated", None, "")),
+        (without(*range(-4, 0)), ("w1", "truncated", None, "")),
         (without(3), ("w0", "gap", 2, "")),
         (with_the_second_again, ("w0", "gap", None, "")),
         (without(0), None),

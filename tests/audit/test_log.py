@@ -12,6 +12,7 @@ import pytest
 
 from agent_gateway.audit import reader
 from agent_gateway.audit.logfile import connect_writer
+from agent_gateway.ports import Recorder
 from gateway_policies.refusal import Unavailable
 from support.audit_log import EAGER, LAZY, Disk, Gate, decision, open_log, outcome, write_calls
 
@@ -37,6 +38,14 @@ async def test_a_durable_record_is_in_the_file_and_the_next_process_goes_on_afte
         assert (log.size, log.durable_count, log.anchored_count) == (2, 2, 2)
         assert log.append(decision("c2")) == 2
     assert records_in(tmp_path) == ["0 decision c1", "1 outcome c1", "2 decision c2"]
+
+
+async def test_it_is_the_pipelines_recorder(tmp_path: Path) -> None:
+    async with open_log(tmp_path) as log:
+        recorder: Recorder = log
+        index = recorder.append(decision())
+        await recorder.durable(index)
+        assert recorder.durable_count == 1
 
 
 async def test_nobody_is_told_durable_before_the_commit(tmp_path: Path) -> None:
@@ -150,6 +159,8 @@ async def test_a_log_that_is_not_open_takes_nothing(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="the audit log is not open"):
         log.append(outcome())
     await log.durable(index)
+    with pytest.raises(Unavailable, match="the audit log is not open"), anyio.fail_after(5):
+        await log.recovered()
     with pytest.raises(IndexError):
         await log.durable(index + 1)
 

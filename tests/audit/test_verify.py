@@ -11,13 +11,6 @@ from pathlib import Path
 import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-import agent_gateway.audit.verify as package
-from agent_gateway.audit import reader
-from agent_gateway.audit.checkpoint import Signer
-from agent_gateway.audit.merkle import leaf_hash, root
-from agent_gateway.audit.verify import Finding, Report, verify, verify_directory
-from agent_gateway.audit.verify.__main__ import main
 from support.audit_log import (
     EAGER,
     FORBID,
@@ -30,6 +23,14 @@ from support.audit_log import (
     outcome,
     write_calls,
 )
+
+import agent_gateway.audit.verify as package
+from agent_gateway.audit import reader
+from agent_gateway.audit.checkpoint import Signer
+from agent_gateway.audit.merkle import leaf_hash, root
+from agent_gateway.audit.verify import Finding, Report, verify, verify_directory
+from agent_gateway.audit.verify.__main__ import main
+from agent_gateway.audit.verify.report import MAX_LISTED
 
 Change = Callable[[bytes], bytes]
 Place = tuple[str, str, int | None]
@@ -370,6 +371,13 @@ def test_the_folder_alone_is_enough(directory: Path, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok: 16 records")
+
+
+async def test_a_report_lists_so_many_findings_and_no_more(tmp_path: Path) -> None:
+    async with open_log(tmp_path, LAZY) as log:
+        for number in range(MAX_LISTED + 5):
+            log.append(outcome(f"c{number}"))
+    assert len(verify_directory(tmp_path, [VKEY]).findings) == MAX_LISTED
 
 
 def test_a_damaged_key_is_said_to_be_damaged(directory: Path) -> None:

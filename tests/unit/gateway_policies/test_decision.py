@@ -1,9 +1,9 @@
 """Permits are made of permitting decisions only."""
 
 import pytest
-from support.policy_worlds import LOG, PLANNER, call
 
 from gateway_policies.decision import Decision, Permit
+from support.policy_worlds import LOG, PLANNER, call
 
 
 def test_a_permit_is_made_from_a_permitting_decision() -> None:

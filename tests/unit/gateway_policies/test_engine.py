@@ -1,12 +1,12 @@
 """The reference engine."""
 
 import cedarpy
-from support.policy_worlds import LOG, PLANNER, WORLD, known
 
 from gateway_policies.engine import Question, entities_handle, evaluate, policy_set, reachable_entities
 from gateway_policies.entities import Uid, principal_entity, standing_entities, tool_entity
 from gateway_policies.sources import PolicySource, parse
 from gateway_policies.vocabulary import schema_json
+from support.policy_worlds import LOG, PLANNER, WORLD, known
 
 SCHEMA = cedarpy.Schema.from_json_str(schema_json({}))
 CONTEXT = {"args": {}, "now": {"hour": 1, "weekday": 1, "unix": 1}, "route": "", "chain_depth": 0}

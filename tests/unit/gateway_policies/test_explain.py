@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from gateway_policies.explain import explain, who_can
 from support.policy_worlds import ANA, LOG, MOLE, MONDAY_NOON, PLANNER, PUSH, ROBOT, WIPE, bundle
+
+from gateway_policies.explain import explain, who_can
 
 RULES = """
 @id("read") permit(principal in Tenant::"acme", action, resource) when { resource.read_only };

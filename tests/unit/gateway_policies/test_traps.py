@@ -4,12 +4,12 @@ import math
 
 import cedarpy
 import pytest
-from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, WORLD, bundle, call, known, mistakes
 
 from gateway_policies.engine import Question, entities_handle, evaluate, policy_set
 from gateway_policies.entities import Uid, principal_entity, tool_entity
 from gateway_policies.sources import PolicySource, parse
 from gateway_policies.vocabulary import schema_json
+from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, WORLD, bundle, call, known, mistakes
 
 ALL = '@id("all") permit(principal, action, resource);\n'
 OVERFLOW = """@id("sum") forbid(principal, action, resource)
