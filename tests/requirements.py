@@ -36,7 +36,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument", _SOON
     ),
     "invariant.hidden-is-unknown": Requirement(
-        "DESIGN 2", "a hidden capability and an unknown one get the same answer", _SOON
+        "DESIGN 2", "a hidden capability and an unknown one get the same answer"
     ),
     "invariant.token-stays-here": Requirement(
         "DESIGN 3", "an inbound token never appears in an upstream request, an error, a log or a record", _SOON
@@ -65,7 +65,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "invariant.no-overspend-after-crash": Requirement(
         "DESIGN 7", "a crash of a worker never lets more be spent than the limit", _SOON
     ),
-    "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name", _SOON),
+    "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name"),
     "invariant.one-dead-upstream": Requirement(
         "DESIGN 9", "a dead or slow upstream costs the calls of other upstreams nothing", _SOON
     ),
@@ -87,7 +87,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- listeners -------------------------------------------------------------------------
     "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
     "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API", _SOON),
-    "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused", _SOON),
+    "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
@@ -125,8 +125,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on", _SOON),
     # --- bad input -------------------------------------------------------------------------
     "bad-input.json": Requirement(
-        "issue, Bad input", "malformed JSON, duplicate keys, NaN, arrays and deep nesting get one protocol error", _SOON
+        "issue, Bad input", "malformed JSON, duplicate keys, NaN, arrays and deep nesting get one protocol error"
     ),
+    "bad-input.protocol": Requirement(
+        "MCP 2026-07-28 and JSON-RPC 2.0", "headers, `_meta`, versions, methods and cursors that are wrong are refused"
+    ),
+    "bad-input.arguments": Requirement("issue, Bad input", "arguments that break the schema never reach the upstream"),
+    "bad-input.costs-nobody-else": Requirement("issue, Bad input", "a good caller notices nothing of bad ones"),
     "bad-input.upstream": Requirement(
         "issue, Bad input", "an upstream that answers garbage, hangs, dies or floods gives one error, one record", _SOON
     ),

@@ -16,7 +16,7 @@ from support.bridge import StreamingTransport
 
 PUBLIC_URL = "https://gateway.test"
 VERSION = "2026-07-28"
-META = {
+META: Mapping[str, object] = {
     "io.modelcontextprotocol/protocolVersion": VERSION,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
