@@ -49,7 +49,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 4", "no outbound request follows a redirect or a proxy variable", _SOON
     ),
     "invariant.ids-are-bound": Requirement(
-        "DESIGN 5", "an id that comes back works only for the principal it was given to", _SOON
+        "DESIGN 5", "an id that comes back works only for the principal it was given to"
     ),
     "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied", _SOON),
     "invariant.doubt-denies.policy-error": Requirement("DESIGN 6", "a rule that fails to evaluate denies", _SOON),
@@ -67,9 +67,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name"),
     "invariant.one-dead-upstream": Requirement(
-        "DESIGN 9", "a dead or slow upstream costs the calls of other upstreams nothing", _SOON
+        "DESIGN 9", "a dead or slow upstream costs the calls of other upstreams nothing"
     ),
-    "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded", _SOON),
+    "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded"),
     "invariant.bad-config-changes-nothing": Requirement(
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why", _SOON
     ),
@@ -91,7 +91,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
-    "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once", _SOON),
+    "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order", _SOON),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream", _SOON),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable", _SOON),
@@ -101,8 +101,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion", _SOON
     ),
-    "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused", _SOON),
-    "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint", _SOON),
+    "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused"),
+    "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint"),
+    "identity.revocation": Requirement(
+        "issue 5", "a raised generation, a suspension or a removal ends every token of an agent with the next request"
+    ),
     "identity.api-keys": Requirement("issue 5", "API keys are kept as hashes only", _SOON),
     # --- policy ----------------------------------------------------------------------------
     "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value", _SOON),
@@ -133,6 +136,6 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "bad-input.arguments": Requirement("issue, Bad input", "arguments that break the schema never reach the upstream"),
     "bad-input.costs-nobody-else": Requirement("issue, Bad input", "a good caller notices nothing of bad ones"),
     "bad-input.upstream": Requirement(
-        "issue, Bad input", "an upstream that answers garbage, hangs, dies or floods gives one error, one record", _SOON
+        "issue, Bad input", "an upstream that answers garbage, hangs, dies or floods gives one error, one record"
     ),
 }
