@@ -29,7 +29,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- invariants ------------------------------------------------------------------------
     "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit", _SOON),
     "invariant.record-before-forward": Requirement(
-        "DESIGN 1", "nothing is forwarded before its decision record is durable", _SOON
+        "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends", _SOON),
     "invariant.listed-iff-callable": Requirement(
@@ -63,7 +63,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving", _SOON
     ),
     "invariant.no-overspend-after-crash": Requirement(
-        "DESIGN 7", "a crash of a worker never lets more be spent than the limit", _SOON
+        "DESIGN 7", "a crash of a worker never lets more be spent than the limit"
     ),
     "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name"),
     "invariant.one-dead-upstream": Requirement(
@@ -118,7 +118,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again", _SOON),
     # --- audit -----------------------------------------------------------------------------
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
-    "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record", _SOON),
+    "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear", _SOON),
     # --- command line ----------------------------------------------------------------------
     "cli.init-loads": Requirement("issue 9", "what `init` writes loads without a warning"),
