@@ -27,21 +27,21 @@ _SOON: Final = "its part is built beside this table; the test is claimed when th
 
 REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- invariants ------------------------------------------------------------------------
-    "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit", _SOON),
+    "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit"),
     "invariant.record-before-forward": Requirement(
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
-    "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends", _SOON),
+    "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
     "invariant.listed-iff-callable": Requirement(
-        "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument", _SOON
+        "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
     "invariant.hidden-is-unknown": Requirement(
         "DESIGN 2", "a hidden capability and an unknown one get the same answer"
     ),
     "invariant.token-stays-here": Requirement(
-        "DESIGN 3", "an inbound token never appears in an upstream request, an error, a log or a record", _SOON
+        "DESIGN 3", "an inbound token never appears in an upstream request, an error, a log or a record"
     ),
-    "invariant.tenants-apart": Requirement("DESIGN 3", "no answer names another tenant or what is its", _SOON),
+    "invariant.tenants-apart": Requirement("DESIGN 3", "no answer names another tenant or what is its"),
     "invariant.egress-only": Requirement(
         "DESIGN 4", "every outbound connection goes to an address that egress has checked", _SOON
     ),
@@ -51,10 +51,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "invariant.ids-are-bound": Requirement(
         "DESIGN 5", "an id that comes back works only for the principal it was given to"
     ),
-    "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied", _SOON),
+    "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied"),
     "invariant.doubt-denies.policy-error": Requirement("DESIGN 6", "a rule that fails to evaluate denies", _SOON),
     "invariant.doubt-denies.budget-store": Requirement("DESIGN 6", "a budget store that is down denies", _SOON),
-    "invariant.doubt-denies.audit": Requirement("DESIGN 6", "an audit log that is down denies", _SOON),
+    "invariant.doubt-denies.audit": Requirement("DESIGN 6", "an audit log that is down denies"),
     "invariant.doubt-denies.idp": Requirement(
         "DESIGN 6", "cached keys serve for up to 24 hours while an issuer is down, and then nobody enters", _SOON
     ),
@@ -93,7 +93,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order", _SOON),
-    "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream", _SOON),
+    "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable", _SOON),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways", _SOON),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
@@ -119,13 +119,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- audit -----------------------------------------------------------------------------
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
-    "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear", _SOON),
+    "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
     # --- command line ----------------------------------------------------------------------
     "cli.init-loads": Requirement("issue 9", "what `init` writes loads without a warning"),
     "cli.connect-keeps-other-entries": Requirement("issue 9", "`connect --write` keeps every other entry"),
     "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied", _SOON),
     # --- observability ---------------------------------------------------------------------
-    "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on", _SOON),
+    "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on"),
     # --- bad input -------------------------------------------------------------------------
     "bad-input.json": Requirement(
         "issue, Bad input", "malformed JSON, duplicate keys, NaN, arrays and deep nesting get one protocol error"

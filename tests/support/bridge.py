@@ -115,7 +115,7 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
         }
         run = _Run(self._app, scope, body)
         try:
-            status, headers = await run.started
+            status, headers = await asyncio.shield(run.started)
         except asyncio.CancelledError:
             await run.close()
             raise

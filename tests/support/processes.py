@@ -24,6 +24,7 @@ from support.scenes import FILES, PLANNER_SECRET, Records
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "processes.test"
+NOTHING: Mapping[str, object] = {}
 _CHANCES = 400  # looks at a starting gateway, 25 ms apart
 
 
@@ -57,10 +58,10 @@ class Wire:
             self.writer.write(head + body)
             await self.writer.drain()
             answer = await self.reader.readuntil(b"\r\n\r\n")
-            fields = dict(line.lower().split(b": ", 1) for line in answer.split(b"\r\n")[1:-2])
-            if b"content-length" not in fields:
+            told = dict(line.lower().split(b": ", 1) for line in answer.split(b"\r\n")[1:-2])
+            if b"content-length" not in told:
                 return int(answer[9:12]), await self._chunks()
-            return int(answer[9:12]), await self.reader.readexactly(int(fields[b"content-length"]))
+            return int(answer[9:12]), await self.reader.readexactly(int(told[b"content-length"]))
         except (OSError, asyncio.IncompleteReadError) as error:
             raise Died from error
 
@@ -150,9 +151,11 @@ class Process:
         assert status == 200, body
         return msgspec.json.decode(body)["access_token"]
 
-    async def call(self, wire: Wire, name: str, arguments: object = None, trace: str = "") -> dict[str, Any]:
+    async def call(
+        self, wire: Wire, name: str, arguments: Mapping[str, object] = NOTHING, trace: str = ""
+    ) -> dict[str, Any]:
         """Call a tool in the modern way and return the JSON-RPC answer."""
-        params = {"name": name, "arguments": arguments or {}, "_meta": META}
+        params = {"name": name, "arguments": arguments, "_meta": META}
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
         headers = {
             "authorization": f"Bearer {self.token}",
