@@ -71,7 +71,7 @@ async def test_every_decision_has_one_outcome_under_random_cancellations_and_dea
             async def one(delay: int) -> None:
                 """Call something in one of the eras, and perhaps leave after a few turns of the loop."""
                 name = chance.choice(["raw__echo", "raw__hangs", "raw__hangs", "frail__dies", "raw__nowhere"])
-                params = {"name": name, "arguments": {}}
+                params: dict[str, object] = {"name": name, "arguments": {}}
                 is_modern = chance.random() < 0.5
                 task = asyncio.ensure_future(
                     rpc(client, "tools/call", params) if is_modern else legacy(client, session, "tools/call", params)

@@ -40,7 +40,9 @@ class _Run:
         finally:
             if not self._gone.is_set():
                 await self._chunks.put(None)
-        if not self.started.done():
+        if self._gone.is_set():
+            self.started.cancel()
+        elif not self.started.done():
             self.started.set_exception(RuntimeError("the app returned without an answer"))
 
     async def _receive(self) -> Message:
