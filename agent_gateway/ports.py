@@ -38,6 +38,11 @@ class Recorder(Protocol):
         """How many records, from the first, are durable."""
         ...
 
+    @property
+    def fault(self) -> str:
+        """Why new calls cannot be recorded now, in words for operators; empty while they can."""
+        ...
+
 
 # --- budgets -------------------------------------------------------------------------------
 

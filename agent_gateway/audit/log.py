@@ -104,6 +104,11 @@ class AuditLog:
         return self._durable
 
     @property
+    def fault(self) -> str:
+        """Why new calls cannot be recorded now; empty while they can."""
+        return "" if self.state == "up" else self.reason or f"the audit log is {self.state}"
+
+    @property
     def size(self) -> int:
         """How many records were ever taken: the index of the next one."""
         return self._size

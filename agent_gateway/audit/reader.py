@@ -21,6 +21,8 @@ from agent_gateway.audit.merkle import HASH_BYTES
 from agent_gateway.audit.verify.files import open_log
 
 PAGE_OF_BATCHES = 16
+MAX_SCANNED = 20_000  # records that one page of an answer may read
+MAX_NEWS = 1_000  # records of one log that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +121,22 @@ def records(directory: Path, criteria: Criteria = EVERYTHING, *, reverse: bool =
     return (entry for entry in merged if criteria.matches(entry.record))
 
 
-def entries(path: Path, start: int = 0, *, reverse: bool = False) -> Iterator[Entry]:
+def entries(path: Path, start: int = 0, *, reverse: bool = False, before: int = sys.maxsize) -> Iterator[Entry]:
     """Yield the records of one log from index `start` on, or from the last back to `start`.
+
+    before  going back, begin with the record under this index
 
     A line that is no JSON object comes with an empty record: showing it is better than hiding it.
     """
     with closing(open_log(path)) as connection:
         row = connection.execute("SELECT max(first_index) FROM batch WHERE first_index <= ?", (start,)).fetchone()
-        at = sys.maxsize if reverse else row[0] or 0
+        at = before if reverse else row[0] or 0
         for first, blob in _pages(connection, _BACKWARD if reverse else _FORWARD, at):
             lines = list(enumerate(blob.split(b"\n"), first))
             if reverse and lines[-1][0] < start:
                 return
             for index, line in reversed(lines) if reverse else lines:
-                if index >= start:
+                if start <= index < before:
                     yield Entry(path.stem, index, line, _parse(line))
 
 
@@ -159,6 +163,59 @@ def find(directory: Path, call: str) -> CallHistory | None:
     return None if decision is None else CallHistory(decision, outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records, newest first, and where to go on."""
+
+    entries: tuple[Entry, ...]
+    before: Mapping[str, int] | None  # for the next page; None: there is no older record
+
+
+def page(directory: Path, criteria: Criteria, limit: int, before: Mapping[str, int] | None = None) -> Page:
+    """Return at most `limit` wanted records, newest first, having read at most `MAX_SCANNED`.
+
+    before  `Page.before` of the page that came before: per log, the index to begin under
+
+    A page with fewer records and a `before` is where the reading paused, not the end.
+    """
+    ends = {path.stem: size(path) for path in log_paths(directory)}
+    ends.update({log: index for log, index in (before or {}).items() if log in ends and index < ends[log]})
+    streams = [entries(directory / f"{log}.db", reverse=True, before=end) for log, end in ends.items()]
+    found: list[Entry] = []
+    for scanned, entry in enumerate(heapq.merge(*streams, key=lambda entry: -entry.at_ms), 1):
+        ends[entry.log] = entry.index
+        if criteria.matches(entry.record):
+            found.append(entry)
+        if len(found) >= limit or scanned >= MAX_SCANNED:
+            break
+    return Page(tuple(found), ends if any(ends.values()) else None)
+
+
+class Tail:
+    """The records of a directory as they become durable.
+
+    position  per log, the index that is read next; give it to another `Tail` to go on there
+    """
+
+    def __init__(
+        self, directory: Path, criteria: Criteria = EVERYTHING, position: Mapping[str, int] | None = None
+    ) -> None:
+        self._directory = directory
+        self._criteria = criteria
+        ends = {path.stem: size(path) for path in log_paths(directory)} if position is None else position
+        self.position: dict[str, int] = dict(ends)
+
+    def news(self, limit: int = MAX_NEWS) -> list[Entry]:
+        """Return the wanted records among the next `limit` of each log, merged by time; often none."""
+        found: list[list[Entry]] = []
+        for path in log_paths(self._directory):
+            fresh = list(islice(entries(path, self.position.get(path.stem, 0)), limit))
+            if fresh:
+                self.position[path.stem] = fresh[-1].index + 1
+                found.append([entry for entry in fresh if self._criteria.matches(entry.record)])
+        return list(heapq.merge(*found, key=lambda entry: entry.at_ms))
+
+
 def follow(
     directory: Path, wait: Callable[[], bool], criteria: Criteria = EVERYTHING, last: int = 10
 ) -> Iterator[Entry]:
@@ -166,17 +223,13 @@ def follow(
 
     wait  called when there is no news: pauses a while, and returns False to end
     """
-    ends = {path: size(path) for path in log_paths(directory)}
+    tail = Tail(directory, criteria)
+    ends = dict(tail.position)
     recent = list(islice(records(directory, criteria, reverse=True), last))
-    yield from (entry for entry in reversed(recent) if entry.index < ends.get(directory / f"{entry.log}.db", 0))
+    yield from (entry for entry in reversed(recent) if entry.index < ends.get(entry.log, 0))
     while wait():
-        news: list[Entry] = []
-        for path in log_paths(directory):
-            for entry in entries(path, ends.get(path, 0)):
-                ends[path] = entry.index + 1
-                if criteria.matches(entry.record):
-                    news.append(entry)
-        yield from sorted(news, key=lambda entry: entry.at_ms)
+        while news := tail.news():
+            yield from news
 
 
 def size(path: Path) -> int:

@@ -22,13 +22,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class ApiKey:
     """What is stored of one key.
 
-    id      the name part, 12 of `a-z0-9`
-    sha256  of the whole key, 64 lower-case hex digits
+    id          the name part, 12 of `a-z0-9`
+    sha256      of the whole key, 64 lower-case hex digits
+    expires_at  unix seconds from which on it opens nothing; None: never
     Raises `ValueError` when either is not of that form.
     """
 
     id: str
     sha256: str
+    expires_at: float | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]{12}", self.id) or not _SHA256.fullmatch(self.sha256):

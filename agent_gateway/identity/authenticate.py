@@ -108,26 +108,42 @@ class Authenticator:
         if found is None or not api_keys.matches(key, found[1]):
             raise Unauthenticated("the API key is not known here", code="invalid_token")
         agent, stored = found
+        if stored.expires_at is not None and self._clock() >= stored.expires_at:
+            raise Unauthenticated(
+                "the API key has expired", code="expired_token", hint="ask the operator for a new one"
+            )
         scopes = self._scopes if agent.scopes is None else self._scopes & agent.scopes
-        return _agent_principal(agent, issuer="api_key", client_id=stored.id, credential="api_key", scopes=scopes)
+        return _agent_principal(
+            agent,
+            issuer="api_key",
+            client_id=stored.id,
+            credential="api_key",
+            scopes=scopes,
+            expires_at=stored.expires_at,
+        )
 
     def _principal(self, verified: Verified) -> Principal:
-        if verified.issuer.is_own:
-            return self._own_principal(verified)
-        agent = self._agents.by_claims(verified.issuer.name, verified.claims)
+        agent = agent_of(self._agents, verified)
         if agent is not None:
-            return _token_principal(agent, verified, credential="oidc")
+            return _token_principal(agent, verified, credential="access_token" if verified.issuer.is_own else "oidc")
         return _unbound(verified, verified.issuer)
 
-    def _own_principal(self, verified: Verified) -> Principal:
-        agent = self._agents.get(verified.subject)
-        claims = verified.claims
-        is_of_agent = agent is not None and claims.get("tenant") == agent.tenant and verified.client_id == agent.id
-        if agent is None or not is_of_agent or claims.get("generation") != agent.generation:
-            raise Unauthenticated(
-                "the token has been revoked", code="revoked_token", hint="ask the token service for a new one"
-            )
-        return _token_principal(agent, verified, credential="access_token")
+
+def agent_of(agents: Agents, verified: Verified) -> Agent | None:
+    """Return the configured agent that a verified token stands for, active or not; None when none is bound to it.
+
+    Raises `Unauthenticated` (`revoked_token`) for a token of our own whose agent is gone or has moved on.
+    """
+    if not verified.issuer.is_own:
+        return agents.by_claims(verified.issuer.name, verified.claims)
+    agent = agents.get(verified.subject)
+    claims = verified.claims
+    is_of_agent = agent is not None and claims.get("tenant") == agent.tenant and verified.client_id == agent.id
+    if agent is None or not is_of_agent or claims.get("generation") != agent.generation:
+        raise Unauthenticated(
+            "the token has been revoked", code="revoked_token", hint="ask the token service for a new one"
+        )
+    return agent
 
 
 def credential_of(headers: Headers, query: bytes = b"") -> str:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from agent_gateway.egress.control_client import ControlClient
@@ -123,6 +124,7 @@ class Broker:
             token.forget()
 
 
+@lru_cache(maxsize=1024)
 def origin_of(url: str) -> tuple[str, str, int]:
     """Return (scheme, host, port) of a URL, defaults filled in; `("", "", 0)` for what has none."""
     try:

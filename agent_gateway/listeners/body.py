@@ -1,5 +1,6 @@
 """Reading a request's body from ASGI, within its bound."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -50,6 +51,34 @@ async def client_left(receive: Receive) -> None:
     """Return once the client has closed its side."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class ClientWatch:
+    """Calls `left` once the client has closed its side; for a request that takes its time.
+
+    It begins to look after `after_s` only: most requests are answered before, and a watch costs a task.
+    """
+
+    __slots__ = ("_handle", "_left", "_receive", "_task")
+
+    def __init__(self, receive: Receive, left: Callable[[], None], after_s: float = 0.02) -> None:
+        self._receive = receive
+        self._left = left
+        self._task: asyncio.Task[None] | None = None
+        self._handle = asyncio.get_running_loop().call_later(after_s, self._begin)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        self._handle.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        await client_left(self._receive)
+        self._left()
 
 
 def _too_large(max_bytes: int) -> BadRequest:

@@ -47,21 +47,27 @@ def check_head(raw: Iterable[tuple[bytes, bytes]], rules: HeadRules) -> Mapping[
 
     Names with `_` are dropped: some peers read them as `-`, and two readings are one too many.
     """
-    headers: dict[bytes, bytes] = {}
-    count = 0
-    for name, value in raw:
-        count += 1
-        if name in headers and (name in _ONCE or name.startswith(b"mcp-param-")):
-            raise BadRequest(f"the header `{name.decode('latin-1')}` is there more than once")
-        if b"_" not in name:
-            headers[name] = value
-    if count > rules.max_headers:
-        raise BadRequest(f"{count} headers; at most {rules.max_headers} are read", code="headers_too_large")
+    pairs = list(raw)
+    if len(pairs) > rules.max_headers:
+        raise BadRequest(f"{len(pairs)} headers; at most {rules.max_headers} are read", code="headers_too_large")
+    headers = dict(pairs)
+    if len(headers) != len(pairs):
+        _check_repeats(pairs)
+    if b"_" in b"".join(headers):
+        headers = {name: value for name, value in headers.items() if b"_" not in name}
     if b"transfer-encoding" in headers and b"content-length" in headers:
         raise BadRequest("a body has one length: send content-length or transfer-encoding, not both")
     _check_host(headers, rules)
     _check_origin(headers, rules)
     return headers
+
+
+def _check_repeats(pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in pairs:
+        if name in seen and (name in _ONCE or name.startswith(b"mcp-param-")):
+            raise BadRequest(f"the header `{name.decode('latin-1')}` is there more than once")
+        seen.add(name)
 
 
 def _check_host(headers: Mapping[bytes, bytes], rules: HeadRules) -> None:

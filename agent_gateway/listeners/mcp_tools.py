@@ -5,13 +5,14 @@ in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 """
 
 import asyncio
+import re
 from collections.abc import Hashable, Mapping
 from typing import cast
 
 import msgspec
 from msgspec import Raw
 
-from agent_gateway.listeners.body import client_left
+from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
@@ -50,9 +51,7 @@ async def call_tool(request: McpRequest) -> None:
             exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
         )
         sent = _Sent(request, entry, exchange, _CallSink(request, reply))
-        watch = asyncio.ensure_future(client_left(inbound.receive)) if request.era == "modern" else None
-        if watch is not None:
-            watch.add_done_callback(in_charge.cancel_unless_done)
+        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
             body = sent.body
@@ -68,7 +67,7 @@ async def call_tool(request: McpRequest) -> None:
         finally:
             in_charge.is_done = True
             if watch is not None:
-                watch.cancel()
+                watch.stop()
     await reply.finish(body, status, headers)
 
 
@@ -176,12 +175,13 @@ class _Outcome(msgspec.Struct):
     isError: object = False  # noqa: N815 - the wire's word
 
 
+_IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
 _OUTCOME = msgspec.json.Decoder(_Outcome)
 
 
 def is_tool_error(result: Raw) -> bool:
     """Say whether a raw `tools/call` result has `isError: true`."""
-    if b'"isError"' not in bytes(result):
+    if _IS_ERROR.search(bytes(result)) is None:
         return False
     try:
         return _OUTCOME.decode(result).isError is True

@@ -4,9 +4,8 @@ Listeners and the admin API get this object. It is changed only by `swap`.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from msgspec import Raw
@@ -100,17 +99,10 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
 
-    @contextlib.contextmanager
-    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> Generator[InCharge]:
-        """Count a call as running; raises `TooMuch` beyond the caller's share of this worker."""
+    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> InCharge:
+        """Count a call as running until the block ends; raises `TooMuch` beyond the caller's share of this worker."""
         limit = self.snapshot.config.limits.concurrency_per_principal
-        in_flight = self.services.metrics.in_flight
-        with self.active.enter(principal.key, limit, key, reply) as in_charge:
-            in_flight.inc()
-            try:
-                yield in_charge
-            finally:
-                in_flight.dec()
+        return self.active.enter(principal.key, limit, key, reply)
 
     # --- books ---------------------------------------------------------------------------
 

@@ -5,11 +5,12 @@ outlive it (`Keep`).
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
 
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key
 
 from agent_gateway.config.identities import Agent as AgentConfig
 from agent_gateway.config.identities import ApiKey as ApiKeyConfig
@@ -23,15 +24,17 @@ from agent_gateway.identity.agents import Agent, Agents, ConfigurationConflict, 
 from agent_gateway.identity.api_keys import ApiKey
 from agent_gateway.identity.authenticate import Authenticator
 from agent_gateway.identity.client_secrets import SecretHash, WeakSecret, hash_secret
-from agent_gateway.identity.jwks import JwksCache, fetching
+from agent_gateway.identity.jwks import JwksCache, fetching, public_key
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.metadata import Endpoints
+from agent_gateway.identity.operators import OperatorRule, Operators, local_issuer
 from agent_gateway.identity.token_service import TokenGuards, TokenService, TokenSettings
-from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator
+from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator, own_issuer
 from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
 SCOPES = ("tools:call",)
+_DAY_S = 86_400
 
 
 class BadIdentity(ValueError):
@@ -42,11 +45,14 @@ class BadIdentity(ValueError):
 class Keep:
     """What of identity outlives a configuration.
 
-    caches   key sets of external issuers, by everything they were made from
-    secrets  hashes by (secret, agent): a slow hash is not made again for an unchanged secret
+    keys           what the token service signs with
+    operator_keys  what the command line signs the local operator's tokens with: another ring
+    caches         key sets of external issuers, by everything they were made from
+    secrets        hashes by (secret, agent): a slow hash is not made again for an unchanged secret
     """
 
     keys: SigningKeys
+    operator_keys: SigningKeys
     guards: TokenGuards
     clock: Clock
     epoch: int = 0
@@ -69,19 +75,33 @@ def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
     if config.token_service.enabled:
         settings = TokenSettings(issuer_url(loaded), config.token_service.access_token_ttl_s)
         service = TokenService(settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock)
-        own = Issuer("own", settings.issuer, algorithms=frozenset({"ES256"}), is_own=True)
-        rows.append((own, keep.keys))
+        rows.append((own_issuer(settings.issuer), keep.keys))
     rows.extend((_issuer(name, issuer, loaded), _key_source(issuer, keep)) for name, issuer in config.issuers.items())
     keep.epoch += 1
     epoch = keep.epoch
     try:
         validator = Validator(rows, clock=keep.clock)
+        operators = _operators(loaded, agents, rows, keep)
     except ValueError as error:
         raise BadIdentity(str(error)) from error
     authenticator = Authenticator(
         agents, validator, clock=keep.clock, epoch=_constant(epoch), scopes=frozenset(endpoints.scopes)
     )
-    return Identity(agents, authenticator, endpoints, service)
+    return Identity(agents, authenticator, endpoints, service, operators)
+
+
+def _operators(loaded: Loaded, agents: Agents, rows: Sequence[tuple[Issuer, KeySource]], keep: Keep) -> Operators:
+    """Return who may use the admin API. Raises `ValueError`.
+
+    Whatever audiences an issuer may use for agents, here a token must name the admin listener's own.
+    """
+    strict = [(replace(issuer, audiences=frozenset[str]()), source) for issuer, source in rows]
+    validator = Validator([*strict, (local_issuer(), keep.operator_keys)], clock=keep.clock)
+    rules = [
+        OperatorRule(one.agent or "", one.issuer or "", tuple((one.match or {}).items()))
+        for one in loaded.config.admins
+    ]
+    return Operators(rules, agents, validator, loaded.config.listeners.admin.token_audience)
 
 
 def issuer_url(loaded: Loaded) -> str:
@@ -93,7 +113,8 @@ def _constant(value: int) -> Callable[[], int]:
     return lambda: value
 
 
-def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
+def known_agent(name: str, agent: AgentConfig) -> Agent:
+    """Return a configured agent without its credentials: enough to speak of it, or to mint for it."""
     return Agent(
         id=name,
         tenant=agent.tenant,
@@ -101,8 +122,13 @@ def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
         trust=agent.trust,
         generation=agent.generation,
         is_active=agent.state == "active",
-        credentials=tuple(_credential(name, one, loaded, keep) for one in agent.credentials),
+        scopes=None if agent.scopes is None else frozenset(agent.scopes),
     )
+
+
+def _agent(name: str, agent: AgentConfig, loaded: Loaded, keep: Keep) -> Agent:
+    credentials = tuple(_credential(name, one, loaded, keep) for one in agent.credentials)
+    return replace(known_agent(name, agent), credentials=credentials)
 
 
 def _credential(
@@ -111,14 +137,34 @@ def _credential(
     if isinstance(credential, ClientSecret):
         return _hashed(name, loaded.reveal(credential.secret), keep)
     if isinstance(credential, PrivateKeyJwtConfig):
-        try:
-            key_set = KeySet.import_key_set(json.loads(loaded.key_sets[credential.jwks_path]))
-        except (ValueError, JoseError, KeyError) as error:
-            raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
-        return PrivateKeyJwt(tuple(key_set.keys))
+        return PrivateKeyJwt(_public_keys(name, loaded.key_sets[credential.jwks_path]))
     if isinstance(credential, ApiKeyConfig):
-        return ApiKey(credential.id, credential.sha256)
+        return ApiKey(credential.id, credential.sha256, _end_of(credential.expires))
     return OidcBinding(credential.issuer, tuple(sorted(credential.match.items())))
+
+
+def _public_keys(name: str, text: str) -> tuple[Key, ...]:
+    """Return the usable keys of a JWK set; raises `BadIdentity` when there is none."""
+    try:
+        document = json.loads(text)
+        entries = document["keys"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
+    found = [public_key(cast("dict[str, object]", entry)) for entry in entries if isinstance(entry, dict)]
+    keys = tuple(key for key in found if key is not None)
+    if not keys:
+        raise BadIdentity(f"the key set of agent `{name}` holds no public signature key that is strong enough")
+    return keys
+
+
+def _end_of(day: str | None) -> float | None:
+    """Return the unix second at which the last day of validity is over. Raises `BadIdentity` for no day."""
+    if day is None:
+        return None
+    try:
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() + _DAY_S
+    except ValueError as error:
+        raise BadIdentity(f"`{day}` is no day of the calendar") from error
 
 
 def _hashed(name: str, secret: str, keep: Keep) -> SecretHash:
@@ -145,6 +191,7 @@ def _issuer(name: str, issuer: IssuerConfig, loaded: Loaded) -> Issuer:
         teams=frozenset(loaded.config.tenants[issuer.tenant].teams),
         unbound=issuer.unbound,
         is_legacy_typ=issuer.legacy_typ,
+        may_name_others=issuer.may_name_others,
         max_lifetime_s=int(issuer.max_lifetime_s),
     )
 

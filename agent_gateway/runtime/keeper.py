@@ -100,7 +100,7 @@ class Keeper:
     async def refresh(self, gateway: Gateway, *, only_missing: bool = False) -> None:
         """Look at the upstreams again and serve what changed. A reload need not wait for this."""
         loaded, kept = self.loaded, self._kept
-        asked = {name: one for name, one in kept.items() if not only_missing or self._seen[name].missing}
+        asked = {name: one for name, one in kept.items() if not only_missing or self._is_away(name)}
         looked = await _look_at_all(loaded, asked, self._seen)
         async with self._lock:
             fresh = {name: one for name, one in looked.items() if self._kept.get(name) is kept[name]}
@@ -112,6 +112,10 @@ class Keeper:
             snapshot = await self._provisioner.provision(self.loaded, self._kept, self._seen)
             gateway.swap(snapshot)
             log(logging.INFO, "the catalogue changed", snapshot=snapshot.id, tools=len(snapshot.catalog.entries))
+
+    def _is_away(self, name: str) -> bool:
+        """Say whether an upstream is missing from the catalogue, or in it and down: only calls would try it again."""
+        return bool(self._seen[name].missing) or self._kept[name].upstream.health().state == "down"
 
     async def keep(self, gateway: Gateway, watch: Watch) -> None:
         """Reload when files change or someone nudges, look at upstreams now and then, until cancelled."""
@@ -145,7 +149,8 @@ class Keeper:
 
 
 def _is_same(before: Seen, after: Seen) -> bool:
-    return before.missing == after.missing and before.part == after.part
+    # Why it is missing may change with every look; that alone is no reason for another snapshot.
+    return bool(before.missing) == bool(after.missing) and before.part == after.part
 
 
 async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Generator, Hashable
+from collections.abc import Hashable
 
 from agent_gateway.listeners.body import ClientGone
 from agent_gateway.listeners.reply import Reply
@@ -11,14 +11,23 @@ from gateway_policies.refusal import TooMuch
 
 
 class InCharge:
-    """The right to cancel one running call, once."""
+    """One running call, counted from `with` to its end; and the right to cancel it, once."""
 
-    __slots__ = ("_task", "is_done", "was_cancelled")
+    __slots__ = ("_caller", "_key", "_reply", "_running", "_task", "is_done", "was_cancelled")
 
-    def __init__(self, task: "asyncio.Task[object]") -> None:
-        self._task = task
+    def __init__(self, running: "Running", caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running, self._caller, self._key, self._reply, self._task = running, caller, key, reply, task
         self.is_done = False
         self.was_cancelled = False
+
+    def __enter__(self) -> "InCharge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_done = True
+        self._running.left(self, self._caller, self._key, self._reply)
 
     def cancel(self) -> None:
         """Cancel the call unless it has ended."""
@@ -26,11 +35,6 @@ class InCharge:
             self.is_done = True
             self.was_cancelled = True
             self._task.cancel()
-
-    def cancel_unless_done(self, left: "asyncio.Future[None]") -> None:
-        """Cancel the call because its client left; for a watch that ended by itself."""
-        if not left.cancelled():
-            self.cancel()
 
     def forgive(self) -> None:
         """The cancellation was ours and has been dealt with."""
@@ -45,9 +49,8 @@ class Running:
         self._replies: set[Reply] = set()
         self._tally = Tally()
 
-    @contextlib.contextmanager
-    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> Generator[InCharge]:
-        """Count one call of `caller` while the block runs; raises `TooMuch` when `limit` run already.
+    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> InCharge:
+        """Count one call of `caller` until the block ends; raises `TooMuch` when `limit` run already.
 
         key  under which `cancel` finds it; None when nobody can ask for that
         """
@@ -58,20 +61,18 @@ class Running:
                 hint="wait for one to end",
                 retry_after_s=1,
             )
-        task = asyncio.current_task()
-        assert task is not None
-        in_charge = InCharge(task)
+        in_charge = InCharge(self, caller, key, reply)
         if key is not None:
             self._by_key[key] = in_charge
         self._replies.add(reply)
-        try:
-            yield in_charge
-        finally:
-            in_charge.is_done = True
-            self._replies.discard(reply)
-            self._tally.leave(caller)
-            if key is not None and self._by_key.get(key) is in_charge:
-                del self._by_key[key]
+        return in_charge
+
+    def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+        """Forget a call that has ended; `InCharge` calls this."""
+        self._replies.discard(reply)
+        self._tally.leave(caller)
+        if key is not None and self._by_key.get(key) is in_charge:
+            del self._by_key[key]
 
     def cancel(self, key: Hashable) -> bool:
         """Cancel the call under `key`; say whether there was one."""

@@ -6,6 +6,7 @@ let calls end, close upstreams, make the log durable, give leases back.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -41,6 +42,8 @@ from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
+_OBSERVE_EVERY_S = 1.0
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker
         open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
         _replay(data, clock) as used,
     ):
-        keys = SigningKeys(data.keys, clock=clock)
+        keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, guards, clock), clock))
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock))
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
@@ -80,6 +83,7 @@ async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker
         chores = [
             asyncio.ensure_future(keeper.keep(gateway, Watch(lambda: keeper.loaded.watched))),
             asyncio.ensure_future(gateway.active.keep_alive(KEEP_ALIVE_EVERY_S)),
+            asyncio.ensure_future(_observe(gateway)),
             asyncio.ensure_future(_rotate_keys(keys, sealer, loaded.config.token_service.key_rotation_days * 86_400.0)),
         ]
         try:
@@ -108,15 +112,20 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, _nudge, worker)
         limits = worker.gateway.snapshot.config.limits
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
-        common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s))
+        common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
+        admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         listeners = [
             Listener("data", DataApp(worker.gateway), data_socket, *common),
-            Listener("admin", AdminApp(worker.gateway, worker.keeper, worker.data), admin_socket, *common),
+            Listener("admin", admin, admin_socket, *common),
         ]
         async with serving(listeners):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not look at it again
+            gc.set_threshold(*_GC_THRESHOLDS)
             started(worker)
             await stop.wait()
+            admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
 
 
@@ -132,6 +141,14 @@ async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
 def _nudge(worker: Worker) -> None:
     task = asyncio.ensure_future(worker.keeper.reload(worker.gateway))
     task.add_done_callback(lambda done: done.exception())
+
+
+async def _observe(gateway: Gateway) -> None:
+    """Keep the gauges of this worker current."""
+    while True:
+        gateway.services.metrics.in_flight.set(gateway.active.count)
+        gateway.services.metrics.settle()
+        await asyncio.sleep(_OBSERVE_EVERY_S)
 
 
 async def _rotate_keys(keys: SigningKeys, sealer: Sealer, age_s: float) -> None:

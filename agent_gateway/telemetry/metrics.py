@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+MAX_NOTED = 10_000  # ended calls waiting to be booked
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -31,6 +32,7 @@ class Metrics:
         init=False, default_factory=dict[tuple[str, str], Callable[[], None]]
     )
     _timed: dict[str, Callable[[float], None]] = field(init=False, default_factory=dict[str, Callable[[float], None]])
+    _noted: list[tuple[str, str, float]] = field(init=False, default_factory=list[tuple[str, str, float]])
 
     def __post_init__(self) -> None:
         register = self.registry
@@ -60,7 +62,18 @@ class Metrics:
         self.reloads = Counter("agent_gateway_reloads", "Configuration reloads.", ["result"], registry=register)
 
     def count_call(self, upstream: str, status: str, seconds: float) -> None:
-        """Book one ended call."""
+        """Note one ended call; `settle` books it."""
+        self._noted.append((upstream, status, seconds))
+        if len(self._noted) >= MAX_NOTED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Book what was noted; called every second, and before anyone reads."""
+        noted, self._noted = self._noted, []
+        for upstream, status, seconds in noted:
+            self._book(upstream, status, seconds)
+
+    def _book(self, upstream: str, status: str, seconds: float) -> None:
         key = (upstream, status)
         count = self._counted.get(key)
         if count is None:
@@ -77,6 +90,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the exposition text, of all workers when they share a directory."""
+        self.settle()
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)
         joint = CollectorRegistry()

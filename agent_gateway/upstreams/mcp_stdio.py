@@ -92,7 +92,7 @@ class StdioUpstream:
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer; see `ports.McpUpstream`."""
-        async with speak.deadline(request.timeout_s):
+        with speak.deadline(request.timeout_s):
             seat = await self._seat(request.principal)
             message = speak.outgoing(request, self._next_id(), mirrors_arguments=False)
             if seat.info.era == "modern":
@@ -116,7 +116,7 @@ class StdioUpstream:
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself, from cache when it is known."""
         if self._known is None:
-            async with speak.deadline(self._settings.timeouts.open_s):
+            with speak.deadline(self._settings.timeouts.open_s):
                 return (await self._seat(principal)).info
         return self._known
 
@@ -164,7 +164,7 @@ class StdioUpstream:
         if deaths is not None:
             self._restarts += 1
         try:
-            async with speak.deadline(self._settings.timeouts.open_s):
+            with speak.deadline(self._settings.timeouts.open_s):
                 child, info = await self._greeted()
         except UpstreamFailed as failure:
             self._mourn(owner, failure.message)
@@ -209,7 +209,7 @@ class StdioUpstream:
         id_raw = self._next_id()
         _, body = outbound.discover(id_raw, speak.GATEWAY)
         try:
-            async with speak.deadline(self._settings.timeouts.probe_s):
+            with speak.deadline(self._settings.timeouts.probe_s):
                 answer, _ = await child.ask(id_raw, body, NOBODY)
         except UpstreamTimeout:
             if self._settings.era == "modern":

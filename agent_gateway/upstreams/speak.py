@@ -5,9 +5,9 @@ Values and small pure functions; connections, children and sessions are left to
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
+from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -27,17 +27,36 @@ GATEWAY: Final = Speaker(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}')
 _ANNOTATION: Final = b"x-mcp-header"
 
 
-@asynccontextmanager
-async def deadline(timeout_s: float) -> AsyncGenerator[None]:
-    """Cancel the block after `timeout_s` seconds and raise `UpstreamTimeout`."""
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise UpstreamTimeout(f"the upstream did not answer within {timeout_s:g} seconds") from error
+class deadline:  # noqa: N801 - used like a function
+    """Cancel the block after `timeout_s` seconds and raise `UpstreamTimeout`.
+
+    What `asyncio.timeout` does, for the one case at hand and at a quarter of its cost.
+    """
+
+    __slots__ = ("_cancelling", "_handle", "_is_late", "_task", "_timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._is_late = False
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._handle = loop.call_later(self._timeout_s, self._expire)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._handle.cancel()
+        if self._is_late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise UpstreamTimeout(f"the upstream did not answer within {self._timeout_s:g} seconds") from error
+
+    def _expire(self) -> None:
+        self._is_late = True
+        self._task.cancel()
 
 
 def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool) -> Outgoing:

@@ -33,7 +33,6 @@ NAME_BEARING: Final[Mapping[str, str]] = MappingProxyType(
 """Method → the member of `params` that `Mcp-Name` mirrors."""
 
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=")
-_SAFE: Final = re.compile(r"[\x20-\x7E]*")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DECIMAL: Final = re.compile(r"(-?[0-9]+)(?:\.0+)?")
 _KINDS: Final = frozenset({"string", "integer", "boolean"})
@@ -63,7 +62,8 @@ class HeaderParam:
 
 def encode_value(text: str) -> str:
     """Return `text` as a header value: as it is, or base64 where a header would not carry it unchanged."""
-    if _SAFE.fullmatch(text) and text == text.strip() and not _SENTINEL.fullmatch(text):
+    is_plain = text.isascii() and text.isprintable()  # space to tilde
+    if is_plain and text == text.strip() and not _SENTINEL.fullmatch(text):
         return text
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
 

@@ -42,6 +42,7 @@ from gateway_policies.world import World
 MAX_PLANS = 20_000
 MAX_HANDLES = 2_048
 MAX_LISTS = 1_024
+MAX_NEAR = 10_000
 MAX_MEMO = 64  # decisions remembered per plan, by the arguments that its policies read
 
 _NOBODY = Entity(Uid("Nobody", ""))  # in place of what the world does not know; nothing is decided with it
@@ -102,6 +103,7 @@ class PolicyBundle:
         self.stamp = f"{self.id}.{self.entities_id[:16]}"
         self._groups = ToolGroups(rules, tools)
         self._plans: Lru[tuple[Principal, Capability, str], Plan] = Lru(MAX_PLANS)
+        self._near: dict[tuple[int, int, str], tuple[Principal, Capability, Plan]] = {}
         self._policy_sets: Lru[tuple[int, ...], cedarpy.PolicySet] = Lru(MAX_HANDLES)
         self._entities: Lru[tuple[Principal, Capability], cedarpy.Entities] = Lru(MAX_HANDLES)
         self._lists: Lru[tuple[Principal, str | None], str] = Lru(MAX_LISTS)
@@ -131,11 +133,20 @@ class PolicyBundle:
 
     def plan(self, principal: Principal, capability: Capability, route: str) -> Plan:
         """Return what is known before a call; remembered."""
+        # The same objects come again and again, and hashing two whole values costs more than a decision.
+        at = (id(principal), id(capability), route)
+        near = self._near.get(at)
+        if near is not None and near[0] is principal and near[1] is capability:
+            return near[2]
         key = (principal, capability, route)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._make_plan(principal, capability, route)
             self._plans.put(key, plan)
+        if len(self._near) >= MAX_NEAR:
+            self._near.clear()
+        # INVARIANT: an entry keeps its two values alive, so while it is here their ids name nothing else.
+        self._near[at] = (principal, capability, plan)
         return plan
 
     def _make_plan(self, principal: Principal, capability: Capability, route: str) -> Plan:

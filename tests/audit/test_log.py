@@ -188,8 +188,9 @@ async def test_a_clock_that_is_set_back_does_not_put_the_checkpoint_off(tmp_path
         await log.durable(log.append(decision("c1")))
         now[0] = 5.0
         await log.durable(log.append(decision("c2")))
-        await log.durable(log.append(decision("c3")))
-        assert log.anchored_count >= 1
+        with anyio.fail_after(5):
+            while log.anchored_count < 1:
+                await log.durable(log.append(decision()))
 
 
 async def test_what_a_killed_process_left_unsigned_is_signed_at_the_start(tmp_path: Path) -> None:

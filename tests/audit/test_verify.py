@@ -11,6 +11,14 @@ from pathlib import Path
 import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import agent_gateway.audit.verify as package
+from agent_gateway.audit import reader
+from agent_gateway.audit.checkpoint import Signer
+from agent_gateway.audit.merkle import leaf_hash, root
+from agent_gateway.audit.verify import Finding, Report, verify, verify_directory
+from agent_gateway.audit.verify.__main__ import main
+from agent_gateway.audit.verify.report import MAX_LISTED
 from support.audit_log import (
     EAGER,
     FORBID,
@@ -23,14 +31,6 @@ from support.audit_log import (
     outcome,
     write_calls,
 )
-
-import agent_gateway.audit.verify as package
-from agent_gateway.audit import reader
-from agent_gateway.audit.checkpoint import Signer
-from agent_gateway.audit.merkle import leaf_hash, root
-from agent_gateway.audit.verify import Finding, Report, verify, verify_directory
-from agent_gateway.audit.verify.__main__ import main
-from agent_gateway.audit.verify.report import MAX_LISTED
 
 Change = Callable[[bytes], bytes]
 Place = tuple[str, str, int | None]

@@ -11,6 +11,7 @@ class FakeRecorder:
     def __init__(self, *, is_instant: bool = True) -> None:
         self.records: list[Mapping[str, object]] = []
         self.is_instant = is_instant
+        self.fault = ""
         self._durable_count = 0
 
     def append(self, record: Mapping[str, object]) -> int:

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from support.policy_worlds import ANA, LOG, MOLE, MONDAY_NOON, PLANNER, PUSH, ROBOT, WIPE, bundle
-
 from gateway_policies.explain import explain, who_can
+from support.policy_worlds import ANA, LOG, MOLE, MONDAY_NOON, PLANNER, PUSH, ROBOT, WIPE, bundle
 
 RULES = """
 @id("read") permit(principal in Tenant::"acme", action, resource) when { resource.read_only };

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from support.policy_worlds import ARGUMENTS, WORLD, bundle, mistakes
 
 from gateway_policies.world import ArgumentKind
+from support.policy_worlds import ARGUMENTS, WORLD, bundle, mistakes
 
 
 def when(condition: str, scope: str = "principal, action, resource") -> str:

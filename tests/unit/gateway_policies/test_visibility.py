@@ -4,9 +4,9 @@ import time
 from dataclasses import replace
 
 import pytest
-from support.policy_worlds import LOG, PLANNER, PUSH, ROBOT, WIPE, WORLD, bundle, names
 
 from gateway_policies.call import Capability
+from support.policy_worlds import LOG, PLANNER, PUSH, ROBOT, WIPE, WORLD, bundle, names
 
 TOOLS = tuple(WORLD.capabilities.values())
 

@@ -1,0 +1,246 @@
+"""What the admin API says, as types: its OpenAPI document is made of them, and the command line reads them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_NAME = 128
+MAX_PAGE = 200
+
+
+class Shown(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Alive(Shown):
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Shown):
+    """Whether the gateway can take calls."""
+
+    status: Literal["ready", "not ready"]
+    snapshot: str
+    """Id of the configuration, policies and catalogue that are served."""
+    reasons: list[str]
+    """Why it is not ready; empty when it is."""
+    degraded: list[str]
+    """Upstreams that show no tools now; the others are served."""
+
+
+class UpstreamShown(Shown):
+    """One upstream as this worker knows it."""
+
+    name: str
+    transport: Literal["http", "stdio"]
+    state: Literal["unknown", "up", "down"]
+    since: float
+    """Unix seconds of the last change of state; 0: it was never asked."""
+    detail: str
+    restarts: int
+    era: str
+    """`modern` or `legacy`, as it was found to speak; empty while that is not known."""
+    server: str
+    """Name and version that it gives itself."""
+    tools: int
+    missing: str
+    """Why its tools are not shown; empty while they are."""
+    tags: list[str]
+
+
+class Hints(Shown):
+    """What the upstream says of its tool. Never believed: policies see the operator's word."""
+
+    title: str = ""
+    description: str = ""
+    read_only: bool | None = None
+    destructive: bool | None = None
+    idempotent: bool | None = None
+    open_world: bool | None = None
+
+
+class CapabilityShown(Shown):
+    """One tool under its public name, with the operator's grading."""
+
+    name: str
+    native: str
+    upstream: str
+    tags: list[str]
+    risk: int
+    read_only: bool
+    price_micros: int
+    toolsets: list[str]
+    pin: str
+    hints: Hints
+    access: Literal["permit", "depends"] | None = None
+    """For the agent that was asked about: always, or for some arguments and times."""
+
+
+class Capabilities(Shown):
+    total: int
+    """How many there are; with `agent`, how many it sees."""
+    items: list[CapabilityShown]
+
+
+class ToolsetShown(Shown):
+    name: str
+    path: str
+    """Where it is served."""
+    resource: str
+    """Audience of its tokens."""
+    tools: list[str]
+
+
+class ExplainAsked(BaseModel):
+    """A call that might be made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    agent: str = Field(min_length=1, max_length=MAX_NAME)
+    capability: str = Field(min_length=1, max_length=MAX_NAME)
+    arguments: dict[str, Any] | None = None
+    """None: any."""
+    route: str = Field(default="mcp", max_length=MAX_NAME)
+
+
+class PolicyShown(Shown):
+    """How one policy stands to the call."""
+
+    id: str
+    effect: Literal["permit", "forbid"]
+    place: str
+    condition: Literal["holds", "fails", "depends", "error"]
+    depends: list[str]
+    unmet: list[str]
+    reason: str
+    hint: str
+
+
+class ExplanationShown(Shown):
+    """Who may call what, which policies say so, and what would change it."""
+
+    agent: str
+    capability: str
+    effect: Literal["permit", "forbid", "depends"]
+    is_visible: bool
+    code: str
+    """With arguments: why a forbid, in one word."""
+    policies: list[PolicyShown]
+    """Those in whose scope the call is."""
+    changes: list[str]
+    problem: str
+    bundle: str
+    """Content hash of the policies and the world they were asked in."""
+
+
+class AgentAccess(Shown):
+    agent: str
+    tenant: str
+    access: Literal["permit", "forbid", "depends"]
+
+
+class WhoCan(Shown):
+    capability: str
+    total: int
+    """How many agents are configured."""
+    items: list[AgentAccess]
+
+
+class BudgetShown(Shown):
+    """One bucket of one budget in one window; a budget that nobody has used yet has a row without subject."""
+
+    budget: str
+    scope: str
+    subject: str
+    window: str
+    unit: str
+    limit: int
+    spent: int
+    """By calls that have ended."""
+    held: int
+    """By calls that run, as far as reported."""
+    left: int
+    resets_at: int | None
+    """Unix seconds; none: never."""
+    is_current: bool
+
+
+class RecordShown(Shown):
+    log: str
+    index: int
+    record: dict[str, Any]
+
+
+class Records(Shown):
+    items: list[RecordShown]
+    """Newest first."""
+    next: str | None
+    """Send it as `cursor` for older ones; none: there are none. A short page with a cursor is a pause, not the end."""
+
+
+class CallShown(Shown):
+    """All that is recorded of one call."""
+
+    call: str
+    decision: RecordShown
+    outcome: RecordShown | None
+    """None while it runs, or when its worker died."""
+
+
+class Receipt(BaseModel):
+    """Records of one call with the proof that they are in the signed log."""
+
+    model_config = ConfigDict(extra="allow")
+
+    receipt: int
+    call: str
+    parts: list[dict[str, Any]]
+
+
+class CheckpointShown(Shown):
+    log: str
+    size: int
+    note: str
+    """A C2SP signed note. Keep some where this gateway cannot write."""
+
+
+class Checkpoints(Shown):
+    vkey: str
+    """The public key that signs them; one named `name` also speaks for the logs `name/slot`."""
+    items: list[CheckpointShown]
+
+
+class ConfigShown(Shown):
+    """The configuration that is served. Secrets are references; hashes of API keys are left out."""
+
+    path: str
+    digest: str
+    snapshot: str
+    config: dict[str, Any]
+
+
+class Findings(Shown):
+    items: list[str]
+    last_problem: str
+    """Why the last reload was refused; empty when it was not."""
+
+
+class Reloaded(Shown):
+    served: bool
+    snapshot: str
+    problem: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    move: str
+    detail: str = ""
