@@ -71,7 +71,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded"),
     "invariant.bad-config-changes-nothing": Requirement(
-        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why", _SOON
+        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- the house -------------------------------------------------------------------------
     "house.layout": Requirement("issue 1", "the top level holds what DESIGN names, and imports point down"),
@@ -83,7 +83,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "config.no-inline-secrets": Requirement("issue 2", "a secret is a reference, and no dump or message shows one"),
     "config.insecure-combinations": Requirement("issue 2", "settings that together open a door do not load"),
     "config.schema-for-editors": Requirement("issue 2", "a JSON Schema describes every key and is current"),
-    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains", _SOON),
+    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains"),
     # --- listeners -------------------------------------------------------------------------
     "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
     "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API", _SOON),
@@ -110,7 +110,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- policy ----------------------------------------------------------------------------
     "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value", _SOON),
     "policy.bad-set-does-not-load": Requirement(
-        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load", _SOON
+        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load"
     ),
     "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
     # --- budgets ---------------------------------------------------------------------------
