@@ -1,6 +1,5 @@
 """From configuration and catalogue to rules: the world policies speak of, budgets, rates."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import cast
 
@@ -12,8 +11,6 @@ from gateway_policies.sources import PolicySource
 from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World, argument_kinds
 from mcp_registry.catalog import Catalog
 from mcp_registry.protocol import strict_json
-
-_PERIODS_S = (1, 10, 60, 3600, 86_400)
 
 
 def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
@@ -62,15 +59,6 @@ def rates_of(config: Config) -> tuple[Rate, ...]:
     """Return the configured rates, each worker's share of them."""
     rates: list[Rate] = []
     for one in config.rates:
-        count, period_s = _fraction(one.per_second)
+        count, period_s = one.count_per_period
         rates.append(share(Rate(one.name, one.scope, one.match, count, period_s, one.burst), config.workers))
     return tuple(rates)
-
-
-def _fraction(per_second: float) -> tuple[int, int]:
-    """Return (count, period) in whole numbers, never faster than asked for."""
-    for period_s in _PERIODS_S:
-        count = math.floor(per_second * period_s)
-        if count >= 1 and (math.isclose(count, per_second * period_s) or count >= 1000):
-            return count, period_s
-    return max(1, math.floor(per_second * 86_400)), 86_400 if per_second * 86_400 >= 1 else math.ceil(1 / per_second)

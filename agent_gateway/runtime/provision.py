@@ -16,13 +16,13 @@ from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
-from agent_gateway.pipeline.allowances import Allowances
 from agent_gateway.ports import Clock, McpUpstream
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import Route, Snapshot
+from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal
@@ -102,7 +102,8 @@ class Provisioner:
             ),
             catalog=catalog,
             bundle=bundle,
-            allowances=Allowances(governance.budgets_of(config), governance.rates_of(config)),
+            charges=ChargeTable(governance.budgets_of(config)),
+            rates=governance.rates_of(config),
             upstreams={name: one.upstream for name, one in kept.items()},
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),

@@ -112,7 +112,7 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, _nudge, worker)
         limits = worker.gateway.snapshot.config.limits
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
-        common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s))
+        common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
         admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         listeners = [
             Listener("data", DataApp(worker.gateway), data_socket, *common),
