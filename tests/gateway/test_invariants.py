@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 
@@ -79,7 +80,7 @@ async def test_every_decision_has_one_outcome_under_random_cancellations_and_dea
                 if delay % 2:
                     await hangs.reached.wait()
                 for _ in range(delay):
-                    await asyncio.sleep(0)
+                    await anyio.lowlevel.checkpoint()  # one turn of the loop
                 if is_modern and chance.random() < 0.7:
                     task.cancel()
                 await asyncio.wait({task})
