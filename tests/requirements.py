@@ -86,7 +86,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains"),
     # --- listeners -------------------------------------------------------------------------
     "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
-    "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API", _SOON),
+    "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API"),
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- command line ----------------------------------------------------------------------
     "cli.init-loads": Requirement("issue 9", "what `init` writes loads without a warning"),
     "cli.connect-keeps-other-entries": Requirement("issue 9", "`connect --write` keeps every other entry"),
-    "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied", _SOON),
+    "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied"),
     # --- observability ---------------------------------------------------------------------
     "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on"),
     # --- bad input -------------------------------------------------------------------------
