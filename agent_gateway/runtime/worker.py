@@ -127,6 +127,7 @@ async def serve(
             await stop.wait()
             admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
+            worker.gateway.end()
 
 
 @contextlib.asynccontextmanager
