@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from agent_gateway.audit.reader import records
 from agent_gateway.audit.verify import Report, verify_directory
@@ -86,7 +87,7 @@ class Process:
     workers: int
     token: str = ""
     child: asyncio.subprocess.Process | None = None
-    output: list[bytes] = field(default_factory=list[bytes])
+    wires: list[Wire] = field(default_factory=list[Wire])  # closed with the process
 
     @property
     def data(self) -> DataDir:
@@ -130,7 +131,9 @@ class Process:
 
     async def connect(self, port: int = 0) -> Wire:
         """Open one connection to the data listener (or another port)."""
-        return Wire(*await asyncio.open_connection("127.0.0.1", port or self.port, limit=2**24))
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", port or self.port, limit=2**24))
+        self.wires.append(wire)
+        return wire
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Ask the admin listener."""
@@ -202,3 +205,6 @@ async def process(folder: Path, config: str, workers: int = 1) -> AsyncGenerator
     finally:
         if found.child is not None and found.child.returncode is None:
             await found.kill()
+        for wire in found.wires:
+            wire.close()
+        await checkpoint()
