@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import os
 import shutil
 import signal
 import sys
@@ -15,7 +14,7 @@ from demos import environments, keep_up, proof
 from demos.acts import play, scene
 from demos.environments import EnvironmentFailed
 from demos.processes import DidNotStart
-from demos.stage import ENVIRONMENTS, PROJECT, CannotStage, Ports, Stage, free_ports, set_stage
+from demos.stage import ENVIRONMENTS, PROJECT, CannotStage, Ports, Stage, free_ports, set_stage, shown
 from demos.story import Story, Surprise
 
 FOLDER = PROJECT / ".demo"
@@ -84,8 +83,3 @@ def alone(folder: Path) -> Generator[None]:
         except OSError:
             raise CannotStage(f"another run uses {shown(folder)}; end it, or choose another `--folder`") from None
         yield
-
-
-def shown(path: Path) -> str:
-    """Return a path as one would type it here."""
-    return os.path.relpath(path) if path.is_relative_to(PROJECT) else str(path)

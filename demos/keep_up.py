@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 
 from demos import processes
-from demos.stage import CannotStage, Ports, Stage, free_ports, is_free, set_stage
+from demos.stage import CannotStage, Ports, Stage, free_ports, is_free, set_stage, shown
 
 PORT = 8080
 AGENT = "planner"
@@ -52,8 +52,8 @@ async def token(stage: Stage) -> str:
 
 def greeting(stage: Stage, access_token: str) -> str:
     """Return what a person needs to connect a client of their own."""
-    program = " ".join(_short(word) for word in processes.command_line())
-    command = f"{program} --config {_short(str(stage.config))}"
+    program = " ".join(shown(Path(word)) if os.path.isabs(word) else word for word in processes.command_line())
+    command = f"{program} --config {shown(stage.config)}"
     lines = [
         f"The gateway is up: {stage.url}/mcp (reading only: {stage.url}/mcp/reading; admin: {stage.admin_url})",
         "",
@@ -63,10 +63,6 @@ def greeting(stage: Stage, access_token: str) -> str:
         "The entry for your client (add --write to put it in place):",
         *(f"  {command} connect {client}" for client in CLIENTS),
         "",
-        f"Agents and their secrets are in {_short(str(stage.folder))}. Ctrl-C ends everything.",
+        f"Agents and their secrets are in {shown(stage.folder)}. Ctrl-C ends everything.",
     ]
     return "\n".join(lines)
-
-
-def _short(word: str) -> str:
-    return os.path.relpath(word) if Path(word).is_absolute() and Path(word).is_relative_to(Path.cwd()) else word

@@ -4,6 +4,7 @@ Nothing is started in this module; `processes` does that.
 """
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -160,3 +161,8 @@ def is_free(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def shown(path: Path) -> str:
+    """Return a path as one would type it here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
