@@ -1,7 +1,6 @@
 """Two workers behind one port: one budget, one set of sessions, one sum of metrics, one end."""
 
 import asyncio
-import os
 import re
 import signal
 from pathlib import Path
@@ -136,11 +135,7 @@ async def test_a_worker_that_dies_is_replaced_and_its_money_is_found_again(tmp_p
             await gate.start()
             wire = await gate.connect()
             assert "result" in await gate.call(wire, "raw__echo")
-            assert gate.child
-            children = Path(f"/proc/{gate.child.pid}/task/{gate.child.pid}/children").read_text().split()
-            assert len(children) == 2
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)
+            assert gate.kill_workers() == 2
             wire = await again(gate)
             count = 1
             while "result" in (answer := await gate.call(wire, "raw__echo")):
@@ -162,3 +157,16 @@ async def again(gate: Process) -> Wire:
             wire.close()
             continue
         return wire
+
+
+@pytest.mark.requirement("workers.one-gateway")
+async def test_workers_asked_for_on_the_command_line_share_the_rates(tmp_path: Path) -> None:
+    rates = "rates: [{name: slow, scope: agent, match: '*', per_second: 0.001, burst: 10}]\n"
+    with anyio.fail_after(60):
+        async with raw_upstream({"echo": echo}) as up, process(tmp_path, world([up.entry()], rates), workers=2) as gate:
+            await gate.start()
+            for wire in [await gate.connect() for _ in range(40)]:
+                answer = await gate.call(wire, "raw__echo")
+                assert "result" in answer or answer["error"]["code"] == -32005
+            assert 0 < len(up.calls) <= 10
+            assert await gate.stop() == 0

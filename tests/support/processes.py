@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import msgspec
+import psutil
 from anyio.lowlevel import checkpoint
 
 from agent_gateway.audit.reader import records
@@ -122,6 +123,14 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         await self.child.wait()
+
+    def kill_workers(self) -> int:
+        """Take its workers down at once, not itself; return how many there were."""
+        assert self.child is not None
+        workers = psutil.Process(self.child.pid).children()
+        for worker in workers:
+            worker.kill()
+        return len(workers)
 
     async def stop(self) -> int:
         """Ask it to end; return its exit code."""
