@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent_gateway.config.load import Loaded, load
@@ -27,8 +28,9 @@ LOOK_AGAIN_EVERY_S = 30.0
 class Keeper:
     """Knows where the configuration is and what it became."""
 
-    def __init__(self, path: Path, provisioner: Provisioner) -> None:
+    def __init__(self, path: Path, provisioner: Provisioner, workers: int | None = None) -> None:
         self.path = path
+        self._workers = workers
         self.last_problem = ""  # why the last reload was refused; empty when it was not
         self._provisioner = provisioner
         self._loaded: Loaded | None = None
@@ -45,7 +47,7 @@ class Keeper:
 
     async def start(self) -> Snapshot:
         """Return the first snapshot. Raises `ConfigErrors` or `BadConfiguration`."""
-        loaded = await asyncio.to_thread(load, self.path)
+        loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         kept = self._provisioner.upstreams(loaded, {})
         try:
             seen = await _look_at_all(loaded, kept, {})
@@ -74,7 +76,7 @@ class Keeper:
             return True
 
     async def _reloaded(self) -> Snapshot | None:
-        loaded = await asyncio.to_thread(load, self.path)
+        loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         if loaded.digest == self.loaded.digest:
             return None
         before = self._kept
@@ -146,6 +148,15 @@ class Keeper:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def load_for(path: Path, workers: int | None) -> Loaded:
+    """Return the configuration at `path` for so many workers, whatever it says itself (None: as it says).
+
+    Raises `ConfigErrors`.
+    """
+    loaded = load(path)
+    return loaded if workers is None else replace(loaded, config=loaded.config.model_copy(update={"workers": workers}))
 
 
 def _is_same(before: Seen, after: Seen) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 
 from support.gateways import TestGateway, call, gateway, rpc
 from support.legacy_client import initialize, legacy
@@ -80,7 +80,7 @@ async def test_every_decision_has_one_outcome_under_random_cancellations_and_dea
                 if delay % 2:
                     await hangs.reached.wait()
                 for _ in range(delay):
-                    await anyio.lowlevel.checkpoint()  # one turn of the loop
+                    await checkpoint()
                 if is_modern and chance.random() < 0.7:
                     task.cancel()
                 await asyncio.wait({task})
