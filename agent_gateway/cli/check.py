@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent_gateway.cli.further_checks import check_agents, check_live, check_policies
 from agent_gateway.cli.session import JsonOption, emit, session_of
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors, Problem
@@ -53,17 +54,21 @@ def check(
     file: Annotated[Path | None, typer.Argument(help="The file to check. Default: the one of --config.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     secrets: Annotated[bool, typer.Option("--secrets", help="Fail when a secret is not there.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Start or call every upstream; hold policies to its tools.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a configuration and name every mistake in it at once."""
-    result = run_check(file or session_of(context).config_path, needs_secrets=secrets, further=FURTHER)
+    """Check a configuration, its policies too, and name every mistake in it at once."""
+    further = (check_agents, check_live) if live else FURTHER
+    result = run_check(file or session_of(context).config_path, needs_secrets=secrets or live, further=further)
     report(result, as_json=as_json)
     if result.errors or (strict and result.findings):
         raise typer.Exit(1)
 
 
-FURTHER: tuple[Check, ...] = ()
-"""Checks by other parts of the gateway; each gets a configuration that loads."""
+FURTHER: tuple[Check, ...] = (check_agents, check_policies)
+"""Checks of a configuration that loads; they open no socket."""
 
 
 def _write(console: Console, result: Report) -> None:

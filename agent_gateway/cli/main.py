@@ -13,9 +13,25 @@ from typing import Annotated
 
 import typer
 
-from agent_gateway.cli import check, connect, init, key, schema, up
+from agent_gateway.cli import (
+    add,
+    audit,
+    budget,
+    call,
+    check,
+    connect,
+    doctor,
+    explain,
+    init,
+    key,
+    ls,
+    schema,
+    token,
+    up,
+)
 from agent_gateway.cli.session import DEFAULT_CONFIG, Failure, Session, stderr
 from agent_gateway.config.problems import ConfigErrors
+from gateway_policies.refusal import Refusal
 
 PROGRAM = "agent-gateway"
 
@@ -28,10 +44,19 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("check")(check.check)
-app.command("connect")(connect.connect)
 app.command("up")(up.up)
-app.command("schema")(schema.schema)
+app.command("add")(add.add)
+app.command("ls")(ls.ls)
+app.command("call")(call.call)
+app.command("token")(token.token)
+app.command("explain")(explain.explain)
+app.command("who-can")(explain.who_can)
+app.command("budget")(budget.budget)
+app.add_typer(audit.app, name="audit")
+app.command("connect")(connect.connect)
+app.command("doctor")(doctor.doctor)
 app.add_typer(key.app, name="key")
+app.command("schema")(schema.schema)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Failure as failure:
         _tell(failure.message, failure.hint, as_json="--json" in arguments)
         raise SystemExit(failure.exit_code) from None
+    except Refusal as refusal:
+        _tell(refusal.message, refusal.hint, as_json="--json" in arguments)
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         _tell(f"{error.filename or 'the system'}: {os.strerror(error.errno or 0)}", "", as_json="--json" in arguments)
         raise SystemExit(1) from None

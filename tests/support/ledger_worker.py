@@ -25,6 +25,8 @@ PARALLEL = 8
 class FileLog:
     """A `Recorder` over a file of JSON lines; a record is durable when its line is written."""
 
+    fault = ""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._count = sum(1 for _ in self.records_after(-1))

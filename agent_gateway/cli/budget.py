@@ -1,0 +1,53 @@
+"""`agent-gateway budget`: how every budget stands, read from the ledger itself, gateway or none."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent_gateway.admin.models import BudgetShown
+from agent_gateway.admin.views import budgets_shown
+from agent_gateway.cli.session import JsonOption, emit, session_of
+from agent_gateway.runtime.books import DataDir
+from agent_gateway.stores.sqlite_ledger import read_usage
+
+
+def budget(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Only this budget.")] = "",
+    history: Annotated[bool, typer.Option("--all", help="Windows that are over, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every budget: limit, spent, held, left, and when it starts afresh."""
+    loaded = session_of(context).load()
+    usages = read_usage(DataDir(loaded.data_dir).ledger)
+    rows = budgets_shown(loaded.config.budgets, usages, time.time())
+    rows = [row for row in rows if (history or row.is_current) and name in ("", row.budget)]
+    data: dict[str, object] = {"budgets": [row.model_dump() for row in rows]}
+    emit(data, as_json=as_json, text=lambda console: _write(console, rows))
+
+
+def _write(console: Console, rows: list[BudgetShown]) -> None:
+    if not rows:
+        console.print("no budgets")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("budget", "subject", "window"):
+        table.add_column(title, no_wrap=True)
+    for title in ("limit", "spent", "held", "left"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("unit", "resets"):
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        subject = row.subject or "(unused)"
+        numbers = (str(row.limit), str(row.spent), str(row.held), str(row.left))
+        style = "red" if row.left == 0 else ""
+        table.add_row(row.budget, subject, row.window, *numbers, row.unit, _when(row.resets_at), style=style)
+    console.print(table)
+
+
+def _when(at: int | None) -> str:
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
