@@ -14,10 +14,11 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.operators import Operators
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
-from agent_gateway.pipeline.allowances import Allowances
 from agent_gateway.ports import McpUpstream
 from agent_gateway.runtime.schemas import Validator
+from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
+from gateway_policies.rates import Rate
 from mcp_registry.catalog import Catalog, View
 
 
@@ -68,7 +69,8 @@ class Snapshot:
     head_rules: HeadRules
     catalog: Catalog
     bundle: PolicyBundle
-    allowances: Allowances
+    charges: ChargeTable
+    rates: tuple[Rate, ...]
     upstreams: Mapping[str, McpUpstream]
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]

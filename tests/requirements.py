@@ -27,21 +27,21 @@ _SOON: Final = "its part is built beside this table; the test is claimed when th
 
 REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- invariants ------------------------------------------------------------------------
-    "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit", _SOON),
+    "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit"),
     "invariant.record-before-forward": Requirement(
-        "DESIGN 1", "nothing is forwarded before its decision record is durable", _SOON
+        "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
-    "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends", _SOON),
+    "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
     "invariant.listed-iff-callable": Requirement(
-        "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument", _SOON
+        "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
     "invariant.hidden-is-unknown": Requirement(
-        "DESIGN 2", "a hidden capability and an unknown one get the same answer", _SOON
+        "DESIGN 2", "a hidden capability and an unknown one get the same answer"
     ),
     "invariant.token-stays-here": Requirement(
-        "DESIGN 3", "an inbound token never appears in an upstream request, an error, a log or a record", _SOON
+        "DESIGN 3", "an inbound token never appears in an upstream request, an error, a log or a record"
     ),
-    "invariant.tenants-apart": Requirement("DESIGN 3", "no answer names another tenant or what is its", _SOON),
+    "invariant.tenants-apart": Requirement("DESIGN 3", "no answer names another tenant or what is its"),
     "invariant.egress-only": Requirement(
         "DESIGN 4", "every outbound connection goes to an address that egress has checked", _SOON
     ),
@@ -49,29 +49,29 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 4", "no outbound request follows a redirect or a proxy variable", _SOON
     ),
     "invariant.ids-are-bound": Requirement(
-        "DESIGN 5", "an id that comes back works only for the principal it was given to", _SOON
+        "DESIGN 5", "an id that comes back works only for the principal it was given to"
     ),
-    "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied", _SOON),
+    "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied"),
     "invariant.doubt-denies.policy-error": Requirement("DESIGN 6", "a rule that fails to evaluate denies", _SOON),
     "invariant.doubt-denies.budget-store": Requirement("DESIGN 6", "a budget store that is down denies", _SOON),
-    "invariant.doubt-denies.audit": Requirement("DESIGN 6", "an audit log that is down denies", _SOON),
+    "invariant.doubt-denies.audit": Requirement("DESIGN 6", "an audit log that is down denies"),
     "invariant.doubt-denies.idp": Requirement(
         "DESIGN 6", "cached keys serve for up to 24 hours while an issuer is down, and then nobody enters", _SOON
     ),
     "invariant.telemetry-never-denies": Requirement("DESIGN 6", "calls go on while telemetry is down", _SOON),
     "invariant.no-overspend": Requirement(
-        "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving", _SOON
+        "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving"
     ),
     "invariant.no-overspend-after-crash": Requirement(
-        "DESIGN 7", "a crash of a worker never lets more be spent than the limit", _SOON
+        "DESIGN 7", "a crash of a worker never lets more be spent than the limit"
     ),
-    "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name", _SOON),
+    "invariant.limits-are-named": Requirement("DESIGN 8", "what is beyond a limit is refused by its name"),
     "invariant.one-dead-upstream": Requirement(
-        "DESIGN 9", "a dead or slow upstream costs the calls of other upstreams nothing", _SOON
+        "DESIGN 9", "a dead or slow upstream costs the calls of other upstreams nothing"
     ),
-    "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded", _SOON),
+    "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded"),
     "invariant.bad-config-changes-nothing": Requirement(
-        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why", _SOON
+        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- the house -------------------------------------------------------------------------
     "house.layout": Requirement("issue 1", "the top level holds what DESIGN names, and imports point down"),
@@ -83,17 +83,17 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "config.no-inline-secrets": Requirement("issue 2", "a secret is a reference, and no dump or message shows one"),
     "config.insecure-combinations": Requirement("issue 2", "settings that together open a door do not load"),
     "config.schema-for-editors": Requirement("issue 2", "a JSON Schema describes every key and is current"),
-    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains", _SOON),
+    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains"),
     # --- listeners -------------------------------------------------------------------------
     "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
     "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API"),
-    "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused", _SOON),
+    "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
-    "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once", _SOON),
+    "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order", _SOON),
-    "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream", _SOON),
+    "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable", _SOON),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways", _SOON),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
@@ -101,13 +101,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion", _SOON
     ),
-    "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused", _SOON),
-    "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint", _SOON),
+    "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused"),
+    "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint"),
+    "identity.revocation": Requirement(
+        "issue 5", "a raised generation, a suspension or a removal ends every token of an agent with the next request"
+    ),
     "identity.api-keys": Requirement("issue 5", "API keys are kept as hashes only", _SOON),
     # --- policy ----------------------------------------------------------------------------
     "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value", _SOON),
     "policy.bad-set-does-not-load": Requirement(
-        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load", _SOON
+        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load"
     ),
     "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
     # --- budgets ---------------------------------------------------------------------------
@@ -115,19 +118,28 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again", _SOON),
     # --- audit -----------------------------------------------------------------------------
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
-    "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record", _SOON),
-    "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear", _SOON),
+    "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
+    "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
+    # --- workers ---------------------------------------------------------------------------
+    "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
+    "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),
+    "workers.restart": Requirement("issue 7", "a worker that dies is replaced, and what it had leased is found again"),
     # --- command line ----------------------------------------------------------------------
     "cli.init-loads": Requirement("issue 9", "what `init` writes loads without a warning"),
     "cli.connect-keeps-other-entries": Requirement("issue 9", "`connect --write` keeps every other entry"),
     "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied"),
     # --- observability ---------------------------------------------------------------------
-    "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on", _SOON),
+    "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on"),
     # --- bad input -------------------------------------------------------------------------
     "bad-input.json": Requirement(
-        "issue, Bad input", "malformed JSON, duplicate keys, NaN, arrays and deep nesting get one protocol error", _SOON
+        "issue, Bad input", "malformed JSON, duplicate keys, NaN, arrays and deep nesting get one protocol error"
     ),
+    "bad-input.protocol": Requirement(
+        "MCP 2026-07-28 and JSON-RPC 2.0", "headers, `_meta`, versions, methods and cursors that are wrong are refused"
+    ),
+    "bad-input.arguments": Requirement("issue, Bad input", "arguments that break the schema never reach the upstream"),
+    "bad-input.costs-nobody-else": Requirement("issue, Bad input", "a good caller notices nothing of bad ones"),
     "bad-input.upstream": Requirement(
-        "issue, Bad input", "an upstream that answers garbage, hangs, dies or floods gives one error, one record", _SOON
+        "issue, Bad input", "an upstream that answers garbage, hangs, dies or floods gives one error, one record"
     ),
 }

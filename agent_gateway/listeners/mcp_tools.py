@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway.listeners.body import ClientWatch
+from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import Reply, send_bytes
@@ -39,17 +40,17 @@ _NOT_RELAYED = ("inputResponses", "requestState")  # answers to questions that t
 async def call_tool(request: McpRequest) -> None:
     """Answer `tools/call`: describe, run, reply. A refusal of the described call is answered here."""
     inbound, gateway = request.inbound, request.inbound.gateway
-    entry, arguments = _described(request)
-    exchange = gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
-    exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
-    call = Call(
-        exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
-    )
     reply = gateway.reply(inbound.send, inbound.headers)
-    sink = _CallSink(request, reply)
-    sent = _Sent(request, entry, exchange, sink)
     status, headers = 200, ()
     with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
+        entry, arguments = _described(request)
+        exchange = gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
+        exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
+        exchange.asked = inbound.route.view.shown_name(entry.capability)
+        call = Call(
+            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
+        )
+        sent = _Sent(request, entry, exchange, _CallSink(request, reply))
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -98,8 +99,19 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
         raise unknown(name)
     arguments = cast("dict[str, object]", arguments)
     if request.era == "modern" and entry.header_params:
-        rules.check_params(entry.header_params, arguments, inbound.mcp_headers())
+        _check_mirrored(inbound, entry, arguments)
     return entry, arguments
+
+
+def _check_mirrored(inbound: Inbound, entry: Entry, arguments: Mapping[str, object]) -> None:
+    """Refuse headers and arguments that disagree; of a tool that is hidden from the caller, say no more than that."""
+    try:
+        rules.check_params(entry.header_params, arguments, inbound.mcp_headers())
+    except ProtocolError:
+        capability, route = entry.capability, inbound.route
+        if not inbound.snapshot.bundle.visible(inbound.principal, [capability], route=route.name):
+            raise unknown(route.view.shown_name(capability)) from None
+        raise
 
 
 class _Sent:

@@ -29,6 +29,7 @@ class Listener:
     limits: EdgeLimits
     idle_timeout_s: int = 75
     drain_timeout_s: int = 20
+    max_connections: int = 10_000
 
 
 class _Server(uvicorn.Server):
@@ -67,6 +68,7 @@ def _server(listener: Listener) -> _Server:
         proxy_headers=False,
         timeout_keep_alive=listener.idle_timeout_s,
         timeout_graceful_shutdown=listener.drain_timeout_s,
+        limit_concurrency=listener.max_connections,
         backlog=_BACKLOG,
     )
     return _Server(config)

@@ -16,7 +16,7 @@ def authorize(snapshot: Snapshot, exchange: Exchange, call: Call) -> Permit:
     exchange.decision = decision
     if decision.is_permit:
         return Permit.of(call, decision)
-    raise refusal_of(decision, call.capability.name)
+    raise refusal_of(decision, exchange.asked or call.capability.name)
 
 
 def unknown(name: str) -> NotFound:

@@ -15,6 +15,7 @@ from gateway_policies.principal import Principal
 class Exchange:
     """One call's life, filled in phase by phase.
 
+    asked     the capability's name as the caller used it: refusals repeat that one
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
     status    how it ended, for the outcome record; `open` until then
     """
@@ -26,6 +27,7 @@ class Exchange:
     started_at: float  # unix seconds
     started_ns: int  # monotonic
     arguments: bytes = b"{}"  # raw JSON, exactly as it is forwarded
+    asked: str = ""
     call: Call | None = None
     decision: Decision | None = None
     hold: Hold | None = None

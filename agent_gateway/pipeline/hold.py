@@ -3,10 +3,9 @@
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.snapshot import Snapshot
+from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.decision import Permit
-from gateway_policies.refusal import OverBudget
-
-_MAX_LEASE_ROUNDS = 8  # another caller may take what was just leased; after so many rounds, say no
+from gateway_policies.rates import keys_for
 
 
 async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permit: Permit) -> None:
@@ -15,20 +14,8 @@ async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permi
     Does not suspend while this worker's leases suffice.
     """
     call = permit.call
-    allowance = snapshot.allowances.of(call)
-    if allowance.rate_keys:
-        services.rates.take(allowance.rate_keys, services.monotonic_ns())
-    charges = allowance.charges
-    if not charges:
-        return
-    for _ in range(_MAX_LEASE_ROUNDS):
-        held = services.ledger.hold(call.id, charges)
-        if held is not None:
-            exchange.hold = held
-            return
-        await services.ledger.lease(charges)
-    raise OverBudget(
-        "too many callers want the rest of this budget at once",
-        hint="try again in a moment",
-        retry_after_s=1.0,
-    )
+    if snapshot.rates:
+        services.rates.take(keys_for(snapshot.rates, call.principal, call.capability), services.monotonic_ns())
+    charges = snapshot.charges.charges_for(call.principal, call.capability, call.at)
+    if charges:
+        exchange.hold = await take_hold(services.ledger, call.id, charges)

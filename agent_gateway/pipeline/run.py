@@ -33,7 +33,7 @@ from agent_gateway.ports import UpstreamAnswer
 from agent_gateway.snapshot import Snapshot
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
-from gateway_policies.refusal import Refusal, UpstreamFailed, UpstreamUnreachable
+from gateway_policies.refusal import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 Forward = Callable[[Permit], Awaitable[UpstreamAnswer]]
 
@@ -74,6 +74,9 @@ async def _carry(services: Services, exchange: Exchange, permit: Permit, forward
     except UpstreamUnreachable as refusal:
         exchange.was_sent = False
         _ended(exchange, "upstream_error", refusal)
+        raise
+    except UpstreamTimeout as refusal:
+        _ended(exchange, "timeout", refusal)
         raise
     except Refusal as refusal:
         _ended(exchange, "upstream_error" if isinstance(refusal, UpstreamFailed) else "refused", refusal)

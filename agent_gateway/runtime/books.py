@@ -20,11 +20,14 @@ from agent_gateway.audit.writer import Limits as LogLimits
 from agent_gateway.config.operations import Audit
 from agent_gateway.ports import Clock
 from agent_gateway.stores.leased_ledger import LeasedLedger
+from agent_gateway.stores.recover_dead import recover_dead
 from agent_gateway.stores.recovery import RecordsAfter
-from agent_gateway.stores.slots import acquire_slot, recoverable_slots
+from agent_gateway.stores.slots import acquire_slot
 from agent_gateway.stores.sqlite_ledger import SqliteLedger
 from agent_gateway.telemetry.logs import log
 from gateway_policies.refusal import Unavailable
+
+_RECOVER_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,13 @@ async def open_books(data: DataDir, settings: Audit, workers: int, clock: Clock)
         async with audit:
             ledger = LeasedLedger(SqliteLedger(data.ledger), audit, slot.name, workers, clock)
             await ledger.start(journal(data, slot.name))
-            await _recover_others(data, ledger)
-            keeper = asyncio.ensure_future(ledger.run())
+            keepers = [asyncio.ensure_future(ledger.run()), asyncio.ensure_future(_recover_others(data, ledger))]
             try:
                 yield Books(slot.name, audit, ledger, Seal(keys.sealing_secret(data.keys / "seal.key")), signer)
             finally:
-                keeper.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await keeper
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
                 await audit.aclose()
                 await _close(ledger)
     finally:
@@ -120,13 +122,14 @@ async def open_books(data: DataDir, settings: Audit, workers: int, clock: Clock)
 
 
 async def _recover_others(data: DataDir, ledger: LeasedLedger) -> None:
-    """Count what dead workers spent, and free what they had leased."""
-    for dead in recoverable_slots(data.slots, await ledger.slots_in_use()):
+    """Count what dead workers spent and free what they had leased: now, and whenever one dies."""
+    while True:
         try:
-            count = await ledger.recover(dead.name, journal(data, dead.name))
-            log(logging.INFO, "recovered the budget of a worker that died", slot=dead.name, records=count)
-        finally:
-            dead.close()
+            for slot, count in (await recover_dead(ledger, data.slots, lambda name: journal(data, name))).items():
+                log(logging.INFO, "recovered the budget of a worker that died", slot=slot, records=count)
+        except Unavailable as refusal:
+            log(logging.WARNING, "dead workers' budgets cannot be recovered now", why=refusal.message)
+        await asyncio.sleep(_RECOVER_EVERY_S)
 
 
 async def _close(ledger: LeasedLedger) -> None:

@@ -1,19 +1,14 @@
 """From configuration and catalogue to rules: the world policies speak of, budgets, rates."""
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
-from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World, argument_kinds
+from gateway_policies.world import AgentEntry, UpstreamEntry, World
 from mcp_registry.catalog import Catalog
-from mcp_registry.protocol import strict_json
-
-_PERIODS_S = (1, 10, 60, 3600, 86_400)
 
 
 def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
@@ -22,7 +17,6 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
     known  upstreams whose tools have been seen: only there is a missing tool a mistake
     """
     entries = catalog.entries.items()
-    arguments = {name: _kinds(bytes(entry.input_schema)) for name, entry in entries}
     return World(
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
@@ -36,13 +30,8 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
         capabilities={name: entry.capability for name, entry in entries},
         known=frozenset(known),
         toolsets=frozenset(config.toolsets),
-        arguments={name: kinds for name, kinds in arguments.items() if kinds is not None},
+        arguments={name: entry.arguments for name, entry in entries},
     )
-
-
-def _kinds(schema: bytes) -> Mapping[str, ArgumentKind] | None:
-    parsed = strict_json.parse(schema, max_depth=128)
-    return argument_kinds(cast("dict[str, object]", parsed)) if isinstance(parsed, dict) else None
 
 
 def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:
@@ -62,15 +51,6 @@ def rates_of(config: Config) -> tuple[Rate, ...]:
     """Return the configured rates, each worker's share of them."""
     rates: list[Rate] = []
     for one in config.rates:
-        count, period_s = _fraction(one.per_second)
+        count, period_s = one.count_per_period
         rates.append(share(Rate(one.name, one.scope, one.match, count, period_s, one.burst), config.workers))
     return tuple(rates)
-
-
-def _fraction(per_second: float) -> tuple[int, int]:
-    """Return (count, period) in whole numbers, never faster than asked for."""
-    for period_s in _PERIODS_S:
-        count = math.floor(per_second * period_s)
-        if count >= 1 and (math.isclose(count, per_second * period_s) or count >= 1000):
-            return count, period_s
-    return max(1, math.floor(per_second * 86_400)), 86_400 if per_second * 86_400 >= 1 else math.ceil(1 / per_second)

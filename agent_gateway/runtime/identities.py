@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import cast
 
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key
 
 from agent_gateway.config.identities import Agent as AgentConfig
 from agent_gateway.config.identities import ApiKey as ApiKeyConfig
@@ -24,12 +24,12 @@ from agent_gateway.identity.agents import Agent, Agents, ConfigurationConflict, 
 from agent_gateway.identity.api_keys import ApiKey
 from agent_gateway.identity.authenticate import Authenticator
 from agent_gateway.identity.client_secrets import SecretHash, WeakSecret, hash_secret
-from agent_gateway.identity.jwks import JwksCache, fetching
+from agent_gateway.identity.jwks import JwksCache, fetching, public_key
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.operators import OperatorRule, Operators, local_issuer
 from agent_gateway.identity.token_service import TokenGuards, TokenService, TokenSettings
-from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator
+from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Validator, own_issuer
 from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
@@ -75,8 +75,7 @@ def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
     if config.token_service.enabled:
         settings = TokenSettings(issuer_url(loaded), config.token_service.access_token_ttl_s)
         service = TokenService(settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock)
-        own = Issuer("own", settings.issuer, algorithms=frozenset({"ES256"}), is_own=True)
-        rows.append((own, keep.keys))
+        rows.append((own_issuer(settings.issuer), keep.keys))
     rows.extend((_issuer(name, issuer, loaded), _key_source(issuer, keep)) for name, issuer in config.issuers.items())
     keep.epoch += 1
     epoch = keep.epoch
@@ -138,14 +137,24 @@ def _credential(
     if isinstance(credential, ClientSecret):
         return _hashed(name, loaded.reveal(credential.secret), keep)
     if isinstance(credential, PrivateKeyJwtConfig):
-        try:
-            key_set = KeySet.import_key_set(json.loads(loaded.key_sets[credential.jwks_path]))
-        except (ValueError, JoseError, KeyError) as error:
-            raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
-        return PrivateKeyJwt(tuple(key_set.keys))
+        return PrivateKeyJwt(_public_keys(name, loaded.key_sets[credential.jwks_path]))
     if isinstance(credential, ApiKeyConfig):
         return ApiKey(credential.id, credential.sha256, _end_of(credential.expires))
     return OidcBinding(credential.issuer, tuple(sorted(credential.match.items())))
+
+
+def _public_keys(name: str, text: str) -> tuple[Key, ...]:
+    """Return the usable keys of a JWK set; raises `BadIdentity` when there is none."""
+    try:
+        document = json.loads(text)
+        entries = document["keys"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadIdentity(f"the key set of agent `{name}` cannot be read") from error
+    found = [public_key(cast("dict[str, object]", entry)) for entry in entries if isinstance(entry, dict)]
+    keys = tuple(key for key in found if key is not None)
+    if not keys:
+        raise BadIdentity(f"the key set of agent `{name}` holds no public signature key that is strong enough")
+    return keys
 
 
 def _end_of(day: str | None) -> float | None:

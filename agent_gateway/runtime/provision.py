@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msgspec import Raw
+
 import gateway_policies
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
-from agent_gateway.pipeline.allowances import Allowances
 from agent_gateway.ports import Clock, McpUpstream
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import Route, Snapshot
+from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal
@@ -51,10 +53,14 @@ class BadConfiguration(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so."""
+    """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
+
+    definitions  what it said, as it came: to be read again when the configuration's rules change
+    """
 
     part: UpstreamCatalog
     missing: str = ""  # public reason; empty while it answers
+    definitions: Sequence[Raw] = ()
 
 
 class Provisioner:
@@ -102,7 +108,8 @@ class Provisioner:
             ),
             catalog=catalog,
             bundle=bundle,
-            allowances=Allowances(governance.budgets_of(config), governance.rates_of(config)),
+            charges=ChargeTable(governance.budgets_of(config)),
+            rates=governance.rates_of(config),
             upstreams={name: one.upstream for name, one in kept.items()},
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
@@ -200,17 +207,27 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
         return _unseen(name, before, refusal.message)
+    return Seen(await _read(loaded, name, definitions), definitions=definitions)
+
+
+async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
+    """Return what an upstream showed before, by the rules of another configuration, without asking it again."""
+    return replace(before, part=await _read(loaded, name, before.definitions))
+
+
+async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw]) -> UpstreamCatalog:
+    config = loaded.config.upstreams[name]
     rules = [
         ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
         for pattern, rule in config.tools.items()
     ]
-    tools = UpstreamTools(name, definitions, frozenset(config.tags), rules)
-    return Seen(await asyncio.to_thread(read_upstream, tools))
+    return await asyncio.to_thread(read_upstream, UpstreamTools(name, definitions, frozenset(config.tags), rules))
 
 
 def _unseen(name: str, before: Seen | None, why: str) -> Seen:
-    part = before.part if before is not None else UpstreamCatalog(name, (), ())
-    return Seen(part, why)
+    if before is None:
+        return Seen(UpstreamCatalog(name, (), ()), why)
+    return replace(before, missing=why)
 
 
 def service_principal(config: Config) -> Principal:

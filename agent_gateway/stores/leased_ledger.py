@@ -90,6 +90,7 @@ class LeasedLedger:
         self._is_open = False
         self._is_closed = False
         self._is_busy = False
+        self._is_unsure = False
         self._waiting: list[_Waiter] = []
         self._flushes: list[asyncio.Future[None]] = []
         self._pruned = ""
@@ -138,7 +139,7 @@ class LeasedLedger:
         if self._is_closed:
             return
         self._is_open = False
-        _resolve([waiter.future for waiter in self._waiting], _closed())
+        self._refuse_waiting(_closed())
         try:
             await self.flush()
         finally:
@@ -229,7 +230,7 @@ class LeasedLedger:
         """Start the next thing, unless one is under way: flushes first, since they free leases."""
         if self._is_busy:
             return
-        if self._flushes:
+        if self._flushes or (self._waiting and self._is_unsure):
             self._start_flush()
         elif self._waiting:
             self._start_lease()
@@ -239,6 +240,7 @@ class LeasedLedger:
         self._release_expired()
         batch = self._accounts.batch(self._recorder.durable_count, keep_none=not self._is_open)
         if batch is None:
+            self._is_unsure = False
             self._accounts.forget_idle()
             _resolve(flushes, None)
             self._next()
@@ -247,9 +249,14 @@ class LeasedLedger:
         self._submit(tell, partial(self._flushed, flushes, batch))
 
     def _flushed(self, flushes: "list[asyncio.Future[None]]", batch: Batch, told: "asyncio.Future[None]") -> None:
+        # A flush that failed may have been heard. Until one succeeds, asking for more would set
+        # aside twice what it reported: correct, but more than the limit in the books.
         error = _error_of(told)
+        self._is_unsure = error is not None
         if error is None:
             self._accounts.flushed(batch)
+        else:
+            self._refuse_waiting(error)
         _resolve(flushes, error)
 
     def _start_lease(self) -> None:
@@ -329,6 +336,10 @@ class LeasedLedger:
         return over_budget(charge, spent=answer.spent, held=held, now=self._clock(), retry_s=retry_s)
 
     # --- housekeeping ---
+
+    def _refuse_waiting(self, error: BaseException) -> None:
+        waiters, self._waiting = self._waiting, []
+        _resolve([waiter.future for waiter in waiters], error)
 
     def _release_expired(self) -> None:
         """Release holds that nobody booked in time; unbooked ones are kept in order of age."""

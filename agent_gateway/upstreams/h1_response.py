@@ -65,6 +65,8 @@ class H1Response:
 
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises `UpstreamFailed` beyond `max_bytes`, and closes."""
+        if self._is_complete and self._buffered <= max_bytes:
+            return self._take()
         declared = self.headers.get(b"content-length", b"")
         parts: list[bytes] = []
         size = 0

@@ -28,8 +28,8 @@ MAX_DIALS = 3  # addresses of a host that are tried for one connection
 _OWNED: Final = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te", b"trailer"}
 )
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_HEAD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?::[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")  # joined by colons
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII, no fragment
 
 
@@ -328,27 +328,22 @@ def target_of(url: str) -> Target:
     return Target(parts.scheme == "https", host, port, parts.netloc.encode("ascii"), path.encode("ascii"))
 
 
-@lru_cache(maxsize=4096)
-def _may_be_sent(name: bytes) -> bool:
-    """Say whether `name` is a header's name, and not one that this client writes itself."""
-    return name.lower() not in _OWNED and _TOKEN.fullmatch(name) is not None
-
-
 def _payload(request: HttpRequest, target: Target) -> bytes:
-    if not (request.method.isascii() and request.method.isalpha()):
-        raise _misconfigured("the method is not one")
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target.path), b"host: %b" % target.host_header]
-    for name, value in request.headers:
-        if not _may_be_sent(name):
-            raise _misconfigured("one of the headers for it is not valid")
-        lines.append(b"%b: %b" % (name, value))
-    if request.body or request.method in ("POST", "PUT", "PATCH"):
-        lines.append(b"content-length: %d" % len(request.body))
-    head = b"\r\n".join(lines)
+    method, headers, body = request.method, request.headers, request.body
+    names = {name.lower() for name, _ in headers}
     # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
-    if head.count(b"\r\n") != len(lines) - 1 or _BAD_HEAD.search(head):
+    joined = b":".join([name for name, _ in headers])
+    are_names = not headers or (_NAMES.fullmatch(joined) and joined.count(b":") == len(headers) - 1)
+    if not are_names or not _OWNED.isdisjoint(names) or _CONTROL.search(b"".join([value for _, value in headers])):
         raise _misconfigured("one of the headers for it is not valid")
-    return b"%b\r\n\r\n%b" % (head, request.body)
+    if not (method.isascii() and method.isalpha()):
+        raise _misconfigured("the method is not one")
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target.path, target.host_header)]
+    lines += [b"%b: %b" % pair for pair in headers]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d" % len(body))
+    lines.append(b"\r\n")
+    return b"\r\n".join(lines) + body
 
 
 def _next_waiter(origin: _Origin) -> _Waiter | None:

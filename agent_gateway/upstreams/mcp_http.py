@@ -41,6 +41,7 @@ _T = TypeVar("_T")
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
 _PLAIN = (b"accept-encoding", b"identity")
 _MAX_SESSION_ID = 1024
+_MAX_INFOS = 256
 _REFUSED = frozenset({400, 404, 405})
 
 
@@ -83,6 +84,7 @@ class HttpUpstream:
         self._breaker = breaker or Breaker(clock)
         self._ids = count(1)
         self._known: ServerInfo | None = None
+        self._infos: dict[bytes, ServerInfo] = {}  # by credential: what one is told is not for another
         self._finding: dict[bytes, asyncio.Task[ServerInfo]] = {}
         self._chores = Chores(settings.timeouts.farewell_s)
         self._sessions = PerOwner(
@@ -92,7 +94,7 @@ class HttpUpstream:
             idle_s=settings.timeouts.session_idle_s,
             clock=clock,
         )
-        self._forget_era()
+        self._pin_era()
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer; see `ports.McpUpstream`."""
@@ -108,11 +110,12 @@ class HttpUpstream:
         )
 
     async def server_info(self, principal: Principal) -> ServerInfo:
-        """Return what the upstream says of itself, from cache when it is known."""
-        known = self._known
-        if known is not None and (known.capabilities is not None or known.server_info is not None):
-            return known
-        return await self._guarded(self._settings.timeouts.open_s, lambda: self._ask_info(principal))
+        """Return what the upstream says of itself to this principal, from cache when it is known."""
+        headers = await self._credentials(principal)
+        info = self._infos.get(credential_digest(headers)) if self._known and self._known.era == "modern" else None
+        if info is not None:
+            return info
+        return await self._guarded(self._settings.timeouts.open_s, lambda: self._ask_info(principal, headers))
 
     def health(self) -> Health:
         """Return what is known now, without asking."""
@@ -288,6 +291,7 @@ class HttpUpstream:
         del self._finding[key]
         if not task.cancelled() and task.exception() is None:
             self._known = task.result()
+            self._keep_info(key, self._known)
 
     async def _discover(self, headers: Headers) -> ServerInfo:
         timeout_s = self._settings.timeouts.open_s
@@ -310,6 +314,7 @@ class HttpUpstream:
     async def _look_again(self, known: ServerInfo, headers: Headers) -> ServerInfo:
         if self._settings.era != "auto":
             return known
+        self._infos.clear()
         if self._known is known or (self._known is not None and self._known.era == known.era):
             self._known = None
         return await self._era(headers)
@@ -322,24 +327,31 @@ class HttpUpstream:
             return code in MODERN_CODES
         return code in (None, _SERVER_ERROR, INVALID_REQUEST, UNSUPPORTED_PROTOCOL_VERSION)
 
-    def _forget_era(self) -> None:
+    def _pin_era(self) -> None:
         pinned = self._settings.era
         if pinned == "modern":
             self._known = ServerInfo("modern", LATEST_MODERN, None, None, None)
         elif pinned == "legacy":
             self._known = ServerInfo("legacy", "", None, None, None)
 
-    async def _ask_info(self, principal: Principal) -> ServerInfo:
-        headers = await self._credentials(principal)
+    async def _ask_info(self, principal: Principal, headers: Headers) -> ServerInfo:
         known = await self._era(headers)
         if known.era == "legacy":
             try:
                 return (await self._sessions.get(self._settings.owner(principal), headers)).info
             except _EraChangedError:
-                known = await self._look_again(known, headers)
-        elif known.capabilities is None and known.server_info is None:  # pinned, so never asked
-            known = self._known = await self._discover(headers)
-        return known
+                await self._look_again(known, headers)
+        digest = credential_digest(headers)
+        info = self._infos.get(digest)
+        if info is None:
+            info = await self._discover(headers)
+            self._keep_info(digest, info)
+        return info
+
+    def _keep_info(self, digest: bytes, info: ServerInfo) -> None:
+        self._infos[digest] = info
+        if len(self._infos) > _MAX_INFOS:
+            del self._infos[next(iter(self._infos))]
 
     def _next_id(self) -> bytes:
         return b"%d" % next(self._ids)

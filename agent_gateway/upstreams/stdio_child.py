@@ -149,22 +149,12 @@ class Child(asyncio.SubprocessProtocol):
             return
         *ended, rest = data.split(b"\n")
         for piece in ended:
-            self._size += len(piece)
-            self._pieces.append(piece)
-            if self._size <= self._limits.max_result:
+            if self._keep(piece):
                 self._take(b"".join(self._pieces))
             self._pieces.clear()
             self._size = 0
-        if rest:
-            self._pieces.append(rest)
-            self._size += len(rest)
-        if self._size > self._limits.max_result:
+        if not self._keep(rest):
             self._pieces.clear()
-            self._kill(
-                UpstreamFailed(
-                    f"the upstream wrote a line of more than {self._limits.max_result} bytes", code="upstream_too_large"
-                )
-            )
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd == _STDOUT:
@@ -177,6 +167,16 @@ class Child(asyncio.SubprocessProtocol):
         self.pid = 0  # the number may soon be another's
 
     # --- inside ----------------------------------------------------------------------------
+
+    def _keep(self, piece: bytes) -> bool:
+        """Keep a piece of the current line; return whether the line still fits, and end the child if not."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size <= self._limits.max_result:
+            return True
+        limit = self._limits.max_result
+        self._kill(UpstreamFailed(f"the upstream wrote a line of more than {limit} bytes", code="upstream_too_large"))
+        return False
 
     def _take(self, line: bytes) -> None:
         if not line.strip() or self._is_over:
@@ -257,8 +257,16 @@ async def start(command: Sequence[str], env: Mapping[str, str], cwd: str | None,
         argv = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *argv]
     loop = asyncio.get_running_loop()
     child = Child(limits)
+    spawning = asyncio.ensure_future(
+        loop.subprocess_exec(lambda: child, *argv, env=dict(env), cwd=cwd, start_new_session=True)
+    )
     try:
-        await loop.subprocess_exec(lambda: child, *argv, env=dict(env), cwd=cwd, start_new_session=True)
+        await asyncio.shield(spawning)
     except OSError as error:
         raise UpstreamUnreachable("the upstream's process cannot be started") from error
+    except asyncio.CancelledError:
+        await asyncio.wait([spawning])  # a start that is cancelled half way leaves a process behind
+        if spawning.exception() is None:
+            await child.stop(0.0)
+        raise
     return child

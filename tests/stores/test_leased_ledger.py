@@ -40,6 +40,14 @@ async def test_fifty_calls_that_wait_share_one_transaction() -> None:
     assert store.leases_asked <= 2
 
 
+async def test_those_whom_a_grant_does_not_reach_are_refused_without_asking_again() -> None:
+    store = CountingLedger()
+    async with worker(store) as one, anyio.create_task_group() as group:
+        for number in range(50):
+            group.start_soon(one.call, f"call-{number}", [charge(limit=20)])
+    assert store.leases_asked == 2
+
+
 async def test_nothing_is_stranded_when_calls_of_many_sizes_fill_a_budget(tmp_path: Path) -> None:
     store = sqlite_store(tmp_path)
     async with worker(store) as one:
@@ -254,6 +262,9 @@ async def test_what_ran_under_a_higher_limit_frees_nothing_under_a_lower_one() -
         one.book(hold)
         assert not await one.call("new", [charge(limit=10)])
         one.settle(hold, [9])
+        with pytest.raises(OverBudget) as caught:
+            await take_hold(one.ledger, "early", [charge(limit=10)])
+        assert caught.value.retry_after_s == 1.0
         await one.ledger.flush()
         assert await one.call("one more", [charge(limit=10)])
         assert not await one.call("too many", [charge(limit=10)])

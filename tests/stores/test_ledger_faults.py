@@ -1,7 +1,7 @@
 """What the ledger does when its store fails or hangs, when it is full, and when it closes."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -10,7 +10,7 @@ import pytest
 
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.leased_ledger import LeasedLedger, LedgerLimits
-from agent_gateway.stores.ledger_store import Ask, Grant
+from agent_gateway.stores.ledger_store import Ask, Entry, Grant, Key
 from agent_gateway.stores.sqlite_ledger import SqliteLedger
 from agent_gateway.stores.take_hold import MAX_TRIES, take_hold
 from gateway_policies.refusal import Unavailable
@@ -32,6 +32,36 @@ async def test_a_store_that_fails_denies_and_recovers_by_itself(tmp_path: Path) 
         disk.is_down = False
         assert await one.call("up", [charge()])
     assert figures(store)[BUCKET] == (1, 0, 0)
+
+
+async def test_a_flush_that_failed_is_repeated_before_anything_is_asked_for() -> None:
+    """It may have been heard: asking first would set aside again what it reported."""
+    inner = MemoryLedger()
+    store = FlakyLedger(inner)
+    async with worker(store) as one:
+        one.book(await take_hold(one.ledger, "running", [charge(10)]))
+        store.fault = "after"
+        with pytest.raises(Unavailable):
+            await one.ledger.flush()
+        await one.ledger.lease([charge(8)])
+        (usage,) = inner.usage()
+        assert usage.spent + usage.held + usage.leased <= 20
+
+
+async def test_while_the_store_is_down_each_call_is_refused_once_and_nothing_spins() -> None:
+    store = DownLedger()
+    async with worker(store) as one:
+        one.book(await take_hold(one.ledger, "running", [charge(10)]))
+        store.is_down = True
+        with pytest.raises(Unavailable):
+            await one.ledger.flush()
+        before = store.flushes
+        for number in range(3):
+            with pytest.raises(Unavailable):
+                await take_hold(one.ledger, str(number), [charge(8)])
+        assert store.flushes == before + 3
+        store.is_down = False
+        assert await one.call("up again", [charge(8)])
 
 
 async def test_leases_in_hand_outlive_the_store_and_not_one_call_more() -> None:
@@ -224,6 +254,21 @@ class AlwaysTooLate:
 
 class StopTickingError(Exception):
     pass
+
+
+class DownLedger(MemoryLedger):
+    """A store that takes no reports while it is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_down = False
+        self.flushes = 0
+
+    def flush(self, slot: str, mark: int, entries: Sequence[Entry], leases: Mapping[Key, int]) -> None:
+        self.flushes += 1
+        if self.is_down:
+            raise Unavailable("the store does not answer")
+        super().flush(slot, mark, entries, leases)
 
 
 class BlockedLedger(MemoryLedger):

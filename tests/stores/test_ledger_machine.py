@@ -259,6 +259,6 @@ class ExactMachine(LedgerMachine):
 
 
 TestRough = RoughMachine.TestCase
-TestRough.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRough.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestExact = ExactMachine.TestCase
 TestExact.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

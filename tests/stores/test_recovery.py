@@ -1,10 +1,13 @@
 """After a crash: what the audit log says was spent is spent, and nothing else is held."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from agent_gateway.stores.recover_dead import recover_dead
 from agent_gateway.stores.recovery import CHUNK_RECORDS, recover_slot
+from agent_gateway.stores.slots import acquire_slot, take_slot
 from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.refusal import Unavailable
 from support.fake_recorder import FakeRecorder
@@ -93,6 +96,27 @@ async def test_another_worker_recovers_a_slot_whose_process_is_gone() -> None:
         assert await other.ledger.recover("0", recorder.records_after) > 0
         assert await other.call("rest", [charge(82, limit=100)])
         assert not await other.call("too much", [charge(1, limit=100)])
+
+
+async def test_the_slots_of_the_dead_are_recovered_and_one_bad_log_stops_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryLedger()
+    store.flush("1", -1, [], {(NAME, DAY): 9})
+    store.flush("2", -1, [], {(NAME, DAY): 8})
+    store.flush("3", -1, [], {(NAME, DAY): 3})
+    logs = {"1": log(decision("a", -1)), "2": log(decision("b"), outcome("b", 4))}
+    mine, alive = acquire_slot(tmp_path), take_slot(tmp_path, "3")
+    assert alive is not None
+    async with worker(store, mine.name, workers=4) as one:
+        await one.ledger.lease([charge(1, limit=50)])
+        assert await recover_dead(one.ledger, tmp_path, lambda slot: logs[slot].records_after) == {"2": 2}
+        assert set(await one.ledger.slots_in_use()) == {"0", "1", "3"}
+    assert figures(store) == {BUCKET: (4, 0, 12)}
+    assert "worker 1 cannot be recovered" in caplog.text
+    assert take_slot(tmp_path, "3") is None
+    for slot in (mine, alive):
+        slot.close()
 
 
 def test_a_log_shorter_than_what_was_counted_denies_and_gives_nothing_away() -> None:

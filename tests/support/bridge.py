@@ -40,7 +40,9 @@ class _Run:
         finally:
             if not self._gone.is_set():
                 await self._chunks.put(None)
-        if not self.started.done():
+        if self._gone.is_set():
+            self.started.cancel()
+        elif not self.started.done():
             self.started.set_exception(RuntimeError("the app returned without an answer"))
 
     async def _receive(self) -> Message:
@@ -115,7 +117,7 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
         }
         run = _Run(self._app, scope, body)
         try:
-            status, headers = await run.started
+            status, headers = await asyncio.shield(run.started)
         except asyncio.CancelledError:
             await run.close()
             raise

@@ -1,6 +1,7 @@
 """A whole gateway in the test's own process: real configuration, books, policies, upstreams; streamed in-process."""
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ import msgspec
 
 from agent_gateway.audit.reader import records
 from agent_gateway.listeners.data import DataApp
+from agent_gateway.ports import Clock
 from agent_gateway.runtime.worker import Worker, working
 from support.bridge import StreamingTransport
 
 PUBLIC_URL = "https://gateway.test"
 VERSION = "2026-07-28"
-META = {
+META: Mapping[str, object] = {
     "io.modelcontextprotocol/protocolVersion": VERSION,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
@@ -58,9 +60,10 @@ class TestGateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, config: str, **files: str) -> AsyncGenerator[TestGateway]:
+async def gateway(folder: Path, config: str, clock: Clock = time.time, /, **files: str) -> AsyncGenerator[TestGateway]:
     """Run the gateway that `config` (YAML, without version, listeners and data_dir) describes.
 
+    clock  what the gateway takes for the time
     files  further files to write beside it, `name=text`; dots are written `__`
     """
     for name, text in files.items():
@@ -71,7 +74,7 @@ async def gateway(folder: Path, config: str, **files: str) -> AsyncGenerator[Tes
     data = f"{{host: 127.0.0.1, port: 8080, public_url: '{PUBLIC_URL}', allowed_hosts: [gateway.test]}}"
     head = f"version: 1\ndata_dir: ./data\nlisteners:\n  data: {data}\n"
     (folder / "gateway.yaml").write_text(head + config)
-    async with working(folder / "gateway.yaml") as worker:
+    async with working(folder / "gateway.yaml", clock) as worker:
         yield TestGateway(worker, DataApp(worker.gateway), folder)
 
 

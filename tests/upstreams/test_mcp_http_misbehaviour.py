@@ -1,101 +1,21 @@
 """The HTTP upstream against peers that lie, stall, die, flood, or change their era."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import orjson
 import pytest
-from anyio.lowlevel import checkpoint
 from msgspec import Raw
 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
-from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from support.mcp_peers import DISCOVERED, RESULT, Handler, http, message, modern, saying, stream
 from support.principals import ALICE
-from support.raw_http import Behaviour, Peer, raw_server
-from support.upstreams import FakeClock, KeepingSink, call, http_settings, open_http, text_of
-
-RESULT = {"content": [{"type": "text", "text": "ok"}], "resultType": "complete"}
-DISCOVERED: dict[str, Any] = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
-Handler = Callable[[Peer, dict[str, Any], dict[bytes, bytes]], Awaitable[None]]
-
-
-def http(body: bytes, status: bytes = b"200 OK", kind: bytes = b"application/json", more: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %b\r\ncontent-type: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, kind, more, len(body), body)
-
-
-def message(**members: Any) -> bytes:
-    return orjson.dumps({"jsonrpc": "2.0"} | members)
-
-
-def stream(*events: bytes, ends: bool = True) -> bytes:
-    body = b"".join(b"event: message\ndata: %b\n\n" % event for event in events)
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-    return head + chunk + (b"0\r\n\r\n" if ends else b"")
-
-
-def modern(answer: Handler) -> Behaviour:
-    """A modern upstream: discovers properly, then behaves."""
-
-    async def behave(peer: Peer) -> None:
-        while True:
-            line, headers, body = await peer.request()
-            if not line:
-                return
-            asked = orjson.loads(body)
-            if asked.get("method") == "server/discover":
-                await peer.say(http(message(id=asked["id"], result=DISCOVERED)))
-            else:
-                await answer(peer, asked, headers)
-
-    return behave
-
-
-def legacy(answer: Handler, *, sessions: list[str], seen: list[dict[str, Any]] | None = None) -> Behaviour:
-    """A legacy upstream that keeps sessions: 404 for one that is not in `sessions`."""
-
-    async def behave(peer: Peer) -> None:
-        while True:
-            line, headers, body = await peer.request()
-            if not line:
-                return
-            asked = orjson.loads(body) if body else {"method": line.split()[0].decode()}
-            if seen is not None:
-                seen.append(asked)
-            await respond(peer, asked, headers)
-
-    async def respond(peer: Peer, asked: dict[str, Any], headers: dict[bytes, bytes]) -> None:
-        if asked.get("method") == "server/discover":
-            error = {"code": -32000, "message": "Bad Request: Server not initialized"}
-            await peer.say(http(message(id=None, error=error), b"400 Bad Request"))
-        elif asked.get("method") == "initialize":
-            sessions.append(f"session-{len(sessions)}-{id(sessions)}")
-            result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "raw"}}
-            more = b"mcp-session-id: %b\r\n" % sessions[-1].encode()
-            await peer.say(http(message(id=asked["id"], result=result), more=more))
-        elif headers.get(b"mcp-session-id", b"").decode() not in sessions:
-            await peer.say(http(b"", b"404 Not Found", b"text/plain"))
-        elif "id" not in asked or "method" not in asked or asked.get("method") == "DELETE":
-            await peer.say(http(b"", b"202 Accepted", b"text/plain"))
-        else:
-            await answer(peer, asked, headers)
-
-    return behave
-
-
-def saying(reply: Callable[[int], bytes]) -> Handler:
-    async def answer(peer: Peer, asked: dict[str, Any], _: dict[bytes, bytes]) -> None:
-        await peer.say(reply(asked["id"]))
-
-    return answer
-
-
-def ok(number: int) -> bytes:
-    return http(message(id=number, result=RESULT))
-
+from support.raw_http import Peer, raw_server
+from support.upstreams import KeepingSink, call, http_settings, open_http, text_of
 
 GARBAGE: dict[str, tuple[Callable[[int], bytes], str]] = {
     "no json": (lambda _: http(b"hello"), "upstream_garbage"),
@@ -252,124 +172,6 @@ async def test_the_upstream_sees_our_metadata_and_the_callers_members_byte_for_b
     assert headers[b"mcp-name"] == b"=?base64?dMOp?="
     assert (headers[b"mcp-method"], headers[b"mcp-protocol-version"]) == (b"tools/call", b"2026-07-28")
     assert (headers[b"traceparent"], headers[b"authorization"]) == (b"00-1-2-01", b"Bearer upstream-token-of-alice")
-
-
-async def test_a_lost_session_is_opened_again_once_and_only_that_request_repeated() -> None:
-    sessions: list[str] = []
-    seen: list[dict[str, Any]] = []
-    behave = legacy(saying(ok), sessions=sessions, seen=seen)
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        await upstream.request(call("echo"), KeepingSink())
-        sessions.clear()  # the upstream restarted
-        seen.clear()
-        assert text_of(await upstream.request(call("echo"), KeepingSink())) == "ok"
-        assert [asked.get("method") for asked in seen] == [
-            "tools/call", "initialize", "notifications/initialized", "tools/call",
-        ]  # fmt: skip
-        seen.clear()
-    assert [asked.get("method") for asked in seen] == ["DELETE"]
-
-
-async def test_an_upstream_that_loses_every_session_is_not_asked_for_ever() -> None:
-    async def answer(peer: Peer, asked: dict[str, Any], _: dict[bytes, bytes]) -> None:
-        await peer.say(http(b"", b"404 Not Found", b"text/plain"))
-
-    seen: list[dict[str, Any]] = []
-    behave = legacy(answer, sessions=[], seen=seen)
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        with pytest.raises(UpstreamFailed) as refusal:
-            await upstream.request(call("echo"), KeepingSink())
-        assert refusal.value.code == "upstream_http_error"
-        assert [asked.get("method") for asked in seen].count("tools/call") == 2
-
-
-async def test_a_legacy_upstreams_own_requests_are_answered_politely() -> None:
-    seen: list[dict[str, Any]] = []
-
-    def reply(number: int) -> bytes:
-        return stream(
-            message(id="p", method="ping"),
-            message(id="s", method="sampling/createMessage", params={}),
-            message(id=number, result=RESULT),
-        )
-
-    behave = legacy(saying(reply), sessions=[], seen=seen)
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        assert text_of(await upstream.request(call("echo"), KeepingSink())) == "ok"
-    answers = {asked["id"]: asked for asked in seen if asked.get("id") in ("p", "s")}
-    assert answers["p"]["result"] == {}
-    assert answers["s"]["error"]["code"] == -32601
-
-
-async def test_one_handshake_serves_all_who_wait_for_it() -> None:
-    seen: list[dict[str, Any]] = []
-    behave = legacy(saying(ok), sessions=[], seen=seen)
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        await asyncio.gather(*[upstream.request(call("echo"), KeepingSink()) for _ in range(20)])
-    methods = [asked.get("method") for asked in seen]
-    assert [methods.count(each) for each in ("server/discover", "initialize", "tools/call")] == [1, 1, 20]
-    ids = [asked["id"] for asked in seen if "id" in asked]
-    assert len(set(ids)) == len(ids)
-
-
-async def test_who_began_a_handshake_may_leave_without_spoiling_it_for_others() -> None:
-    asked_to_open, gate = anyio.Event(), anyio.Event()
-    inner = legacy(saying(ok), sessions=[])
-
-    async def behave(peer: Peer) -> None:
-        asked_to_open.set()
-        await gate.wait()
-        await inner(peer)
-
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        first = asyncio.create_task(upstream.request(call("echo"), KeepingSink()))
-        await asked_to_open.wait()
-        second = asyncio.create_task(upstream.request(call("echo"), KeepingSink()))
-        await checkpoint()
-        first.cancel()
-        gate.set()
-        assert text_of(await second) == "ok"
-
-
-async def test_a_server_that_changes_its_era_is_found_out() -> None:
-    old = legacy(saying(ok), sessions=[])
-    new = modern(saying(ok))
-    behaviours = {"now": new}
-
-    async def behave(peer: Peer) -> None:
-        await behaviours["now"](peer)
-
-    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
-        for kind, behaviour in (("modern", new), ("legacy", old)):
-            behaviours["now"] = behaviour
-            for peer in server.peers:
-                peer.writer.close()
-            while upstream_connections(upstream):
-                await checkpoint()
-            answer = await upstream.request(call("echo"), KeepingSink())
-            assert (text_of(answer), answer.era) == ("ok", kind)
-
-
-def upstream_connections(upstream: Any) -> int:
-    return upstream._http.connection_count
-
-
-async def test_a_down_upstream_is_left_alone_then_tried_by_one_request() -> None:
-    async with raw_server(modern(saying(ok))) as server:
-        url = server.url()
-    clock = FakeClock()
-    async with open_http(http_settings(url), clock) as upstream:
-        codes: list[str] = []
-        for _ in range(8):
-            with pytest.raises(UpstreamUnreachable) as refusal:
-                await upstream.request(call("echo"), KeepingSink())
-            codes.append(refusal.value.code)
-        assert codes == ["upstream_unreachable"] * 5 + ["upstream_down"] * 3
-        assert upstream.health().state == "down"
-        clock.now += 1
-        with pytest.raises(UpstreamUnreachable) as refusal:
-            await upstream.request(call("echo"), KeepingSink())
-        assert refusal.value.code == "upstream_unreachable"
 
 
 async def test_an_upstream_that_hangs_before_its_head_is_a_timeout() -> None:

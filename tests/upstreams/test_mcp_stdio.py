@@ -24,6 +24,11 @@ from support.upstreams import FakeClock, KeepingSink, call, open_stdio, stdio_se
 QUICK = UpstreamTimeouts(farewell_s=0.4, probe_s=0.3)
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
 async def ask(upstream: Any, tool: str, sink: KeepingSink | None = None, **arguments: Any) -> str:
     return text_of(await upstream.request(call(tool, arguments), sink or KeepingSink()))
 
@@ -166,13 +171,18 @@ async def test_some_garbage_is_passed_over_and_much_of_it_ends_the_child() -> No
         assert await ask(upstream, "x") == "x"
 
 
-async def test_a_line_beyond_its_limit_ends_the_child() -> None:
-    async with open_stdio(raw(limits=UpstreamLimits(max_result=2_000_000))) as upstream:
-        assert len(await ask(upstream, "large", size=1_900_000)) == 1_900_000
-        with pytest.raises(UpstreamFailed) as refusal:
-            await ask(upstream, "large", size=2_100_000)
-        assert refusal.value.code == "upstream_too_large"
-        assert await ask(upstream, "x") == "x"
+@pytest.mark.parametrize("limit", [2_000, 2_000_000], ids=["in one read", "in many"])
+async def test_a_line_beyond_its_limit_ends_the_child(limit: int) -> None:
+    clock = FakeClock()
+    async with open_stdio(raw(limits=UpstreamLimits(max_result=limit)), clock) as upstream:
+        assert len(await ask(upstream, "large", size=limit * 9 // 10)) == limit * 9 // 10
+        for size in (limit, limit * 3):
+            with pytest.raises(UpstreamFailed) as refusal:
+                await ask(upstream, "large", size=size)
+            assert refusal.value.code == "upstream_too_large"
+            while upstream.child_count:
+                await checkpoint()
+            clock.now += 60
 
 
 async def test_answers_and_progress_for_others_are_not_delivered() -> None:

@@ -1,0 +1,40 @@
+"""The handshake era by hand: one session, and messages in it."""
+
+from collections.abc import Mapping
+
+import httpx2
+import msgspec
+
+LEGACY_VERSION = "2025-11-25"
+_HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+
+
+async def initialize(client: httpx2.AsyncClient, path: str = "/mcp") -> str:
+    """Open a session and return its id."""
+    params = {"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+    response = await client.post(path, content=msgspec.json.encode(body), headers=_HEADERS)
+    assert response.status_code == 200, response.text
+    return response.headers["mcp-session-id"]
+
+
+def legacy_body(method: str, params: Mapping[str, object] | None = None, request_id: object = 1) -> bytes:
+    """Return one request of the handshake era."""
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params or {}})
+
+
+def legacy_headers(session: str) -> dict[str, str]:
+    """Return the headers of a message in a session."""
+    return {**_HEADERS, "mcp-session-id": session, "mcp-protocol-version": LEGACY_VERSION}
+
+
+async def legacy(
+    client: httpx2.AsyncClient,
+    session: str,
+    method: str,
+    params: Mapping[str, object] | None = None,
+    *,
+    path: str = "/mcp",
+) -> httpx2.Response:
+    """Send one request in a session."""
+    return await client.post(path, content=legacy_body(method, params), headers=legacy_headers(session))
