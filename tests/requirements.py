@@ -114,8 +114,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
     # --- budgets ---------------------------------------------------------------------------
-    "budget.exact": Requirement("issue 7", "50 parallel calls on a budget of 20 give exactly 20", _SOON),
-    "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again", _SOON),
+    "budget.exact": Requirement("issue 7", "50 parallel calls on a budget of 20 give exactly 20"),
+    "budget.money": Requirement("issue 7", "calls are paid by the price of the tool, in whole micros"),
+    "budget.levels": Requirement("issue 7", "every level that matches must have room; one that refuses takes nothing"),
+    "budget.windows": Requirement("issue 7", "an allowance starts afresh with its window"),
+    "budget.held-is-freed": Requirement("DESIGN, 10 settle", "no hold outlives its call, however that ends"),
+    "limits.concurrency": Requirement("DESIGN 8", "a caller with too much running is refused, and nobody else is"),
+    "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again"),
     # --- audit -----------------------------------------------------------------------------
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
