@@ -90,19 +90,20 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
-    "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
+    "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
-    "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order", _SOON),
+    "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
-    "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable", _SOON),
-    "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways", _SOON),
+    "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
+    "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
-        "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion", _SOON
+        "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
     ),
     "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused"),
     "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint"),
+    "identity.external-issuer": Requirement("issue 5", "tokens of a trusted issuer open the endpoint they are for"),
     "identity.revocation": Requirement(
         "issue 5", "a raised generation, a suspension or a removal ends every token of an agent with the next request"
     ),
