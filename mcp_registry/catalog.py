@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Raw
 
 from gateway_policies.call import Capability
+from gateway_policies.world import ArgumentKind
 from mcp_registry import names
-from mcp_registry.arguments import Kind
 from mcp_registry.definitions import Definition, Finding, read_definitions
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.headers import HeaderParam
@@ -82,7 +82,7 @@ class Entry:
         return self.definition.input_schema
 
     @property
-    def arguments(self) -> Mapping[str, Kind]:
+    def arguments(self) -> Mapping[str, ArgumentKind]:
         return self.definition.arguments
 
     @property

@@ -11,8 +11,8 @@ from typing import Final, cast
 from msgspec import Raw
 
 from gateway_policies.refusal import BadRequest
+from gateway_policies.world import ArgumentKind, argument_kinds
 from mcp_registry import names, pins
-from mcp_registry.arguments import Kind, argument_kinds
 from mcp_registry.protocol import envelope, strict_json
 from mcp_registry.protocol.headers import HeaderParam, header_params
 
@@ -58,7 +58,7 @@ class Definition:
     native: str
     raw: Raw
     input_schema: Raw
-    arguments: Mapping[str, Kind]
+    arguments: Mapping[str, ArgumentKind]
     header_params: tuple[HeaderParam, ...]
     pin: str
 
@@ -117,7 +117,7 @@ def _judge(upstream: str, native: str, body: bytes, members: Mapping[str, object
         native=native,
         raw=Raw(body),
         input_schema=envelope.read_object(body)["inputSchema"],
-        arguments=argument_kinds(members["inputSchema"]),
+        arguments=argument_kinds(cast("dict[str, object]", members["inputSchema"])),
         header_params=mirrored,
         pin=pins.digest(upstream, members),
     )

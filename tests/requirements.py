@@ -60,7 +60,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "invariant.telemetry-never-denies": Requirement("DESIGN 6", "calls go on while telemetry is down", _SOON),
     "invariant.no-overspend": Requirement(
-        "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving", _SOON
+        "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving"
     ),
     "invariant.no-overspend-after-crash": Requirement(
         "DESIGN 7", "a crash of a worker never lets more be spent than the limit"
@@ -71,7 +71,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "invariant.degraded-is-said": Requirement("DESIGN 9", "a list without an upstream says that it is degraded"),
     "invariant.bad-config-changes-nothing": Requirement(
-        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why", _SOON
+        "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- the house -------------------------------------------------------------------------
     "house.layout": Requirement("issue 1", "the top level holds what DESIGN names, and imports point down"),
@@ -83,10 +83,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "config.no-inline-secrets": Requirement("issue 2", "a secret is a reference, and no dump or message shows one"),
     "config.insecure-combinations": Requirement("issue 2", "settings that together open a door do not load"),
     "config.schema-for-editors": Requirement("issue 2", "a JSON Schema describes every key and is current"),
-    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains", _SOON),
+    "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains"),
     # --- listeners -------------------------------------------------------------------------
     "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
-    "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API", _SOON),
+    "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API"),
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- policy ----------------------------------------------------------------------------
     "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value", _SOON),
     "policy.bad-set-does-not-load": Requirement(
-        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load", _SOON
+        "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load"
     ),
     "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
     # --- budgets ---------------------------------------------------------------------------
@@ -120,10 +120,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
+    # --- workers ---------------------------------------------------------------------------
+    "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
+    "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),
+    "workers.restart": Requirement("issue 7", "a worker that dies is replaced, and what it had leased is found again"),
     # --- command line ----------------------------------------------------------------------
     "cli.init-loads": Requirement("issue 9", "what `init` writes loads without a warning"),
     "cli.connect-keeps-other-entries": Requirement("issue 9", "`connect --write` keeps every other entry"),
-    "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied", _SOON),
+    "cli.explain": Requirement("issue 9", "`explain` says who may call what, and why a call was denied"),
     # --- observability ---------------------------------------------------------------------
     "telemetry.trace-context": Requirement("W3C Trace Context", "traceparent goes in and on"),
     # --- bad input -------------------------------------------------------------------------

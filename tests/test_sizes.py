@@ -12,7 +12,11 @@ MAX_PARAMETERS = 6
 
 # `file` or `file::function`: why it may be larger.
 EXCEPTIONS: dict[str, str] = {
+    "agent_gateway/cli/add.py::add": "typer makes each option of a command a parameter",
+    "agent_gateway/cli/audit.py::tail": "typer makes each option of a command a parameter",
+    "agent_gateway/cli/call.py::call": "typer makes each option of a command a parameter",
     "agent_gateway/cli/connect.py::connect": "typer makes each option of a command a parameter",
+    "agent_gateway/cli/explain.py::explain": "typer makes each option of a command a parameter",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

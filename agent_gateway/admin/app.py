@@ -7,7 +7,7 @@ Operators are of the whole gateway: they see every tenant.
 
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -109,8 +109,9 @@ def _api(gateway: Gateway, keeper: Keeper, data: DataDir, streams: Streams) -> F
     readers = Readers()
     token = Depends(HTTPBearer(auto_error=False, description="Checked before any route is looked at."))
     app.include_router(health_routes(gateway))
-    app.include_router(catalog_routes(gateway, keeper, data, readers), prefix="/v1", dependencies=[token])
-    app.include_router(audit_routes(gateway, data, readers, streams), prefix="/v1", dependencies=[token])
+    every: dict[str, Any] = {"prefix": "/v1", "dependencies": [token, Depends(_not_stored)]}
+    app.include_router(catalog_routes(gateway, keeper, data, readers), **every)
+    app.include_router(audit_routes(gateway, data, readers, streams), **every)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_route)
@@ -130,6 +131,10 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def _not_stored(response: Response) -> None:
+    response.headers.update(_NO_STORE)
 
 
 # --- what goes wrong, as problem details -------------------------------------------------------

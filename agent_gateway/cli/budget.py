@@ -2,11 +2,10 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from agent_gateway.admin.models import BudgetShown
 from agent_gateway.admin.views import budgets_shown
@@ -34,19 +33,24 @@ def _write(console: Console, rows: list[BudgetShown]) -> None:
     if not rows:
         console.print("no budgets")
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("budget", "subject", "window"):
-        table.add_column(title, no_wrap=True)
-    for title in ("limit", "spent", "held", "left"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for title in ("unit", "resets"):
-        table.add_column(title, no_wrap=True)
-    for row in rows:
-        subject = row.subject or "(unused)"
-        numbers = (str(row.limit), str(row.spent), str(row.held), str(row.left))
-        style = "red" if row.left == 0 else ""
-        table.add_row(row.budget, subject, row.window, *numbers, row.unit, _when(row.resets_at), style=style)
-    console.print(table)
+    lines = [_TITLES, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_TITLES))]
+    for line, row in zip(lines, [None, *rows], strict=True):
+        cells = [
+            text.rjust(width) if column in _NUMBERS else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        style = "bold" if row is None else "red" if row.left == 0 else ""
+        console.print("  ".join(cells).rstrip(), style=style)
+
+
+_TITLES: Final = ("budget", "subject", "window", "limit", "spent", "held", "left", "unit", "resets")
+_NUMBERS: Final = range(3, 7)
+
+
+def _cells(row: BudgetShown) -> tuple[str, ...]:
+    numbers = (str(row.limit), str(row.spent), str(row.held), str(row.left))
+    return (row.budget, row.subject or "(unused)", row.window, *numbers, row.unit, _when(row.resets_at))
 
 
 def _when(at: int | None) -> str:

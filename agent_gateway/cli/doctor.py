@@ -169,8 +169,10 @@ def _gateway(loaded: Loaded, source: Source) -> Iterator[Finding]:
         yield Finding("fail", "gateway", f"it refused the last reload: {findings.last_problem}", "mend the file")
     elif served.digest != loaded.digest:
         yield Finding("warn", "gateway", f"it serves another state of {served.path}", "send it SIGHUP, or restart it")
+    told = {problem.text for problem in loaded.findings}
     for text in findings.items:
-        yield Finding("warn", "gateway", text)
+        if text not in told:
+            yield Finding("warn", "gateway", text)
 
 
 def _port(name: str, listener: Listener) -> Finding:

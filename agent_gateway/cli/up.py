@@ -40,12 +40,12 @@ def up(
     count = workers or config.workers
     if count > 1:
         command = ["-m", "agent_gateway.runtime.child", str(session.config_path.absolute())]
-        fds = [str(data_socket.fileno()), str(admin_socket.fileno())]
+        fds = [str(data_socket.fileno()), str(admin_socket.fileno()), str(count)]
         supervisor = Supervisor([*command, *fds], [data_socket, admin_socket], count)
         raise SystemExit(uvloop.run(_supervised(supervisor, loaded, count, as_json=as_json)))
     try:
         uvloop.run(
-            serve(session.config_path, data_socket, admin_socket, lambda one: _ready(loaded, one, as_json=as_json))
+            serve(session.config_path, data_socket, admin_socket, lambda one: _ready(loaded, one, as_json=as_json), 1)
         )
     except BadConfiguration as error:
         raise Failure("the configuration cannot be served:\n" + "\n".join(error.mistakes)) from None

@@ -98,7 +98,7 @@ async def _stream(inbound: Inbound) -> None:
     gone = asyncio.ensure_future(client_left(inbound.receive))
     listed = gateway.visible_names(inbound.principal, inbound.route.path)
     try:
-        while not gone.done():
+        while not gone.done() and not gateway.is_ending:
             changed = gateway.changes.next_change()
             await asyncio.wait({gone, changed}, timeout=PING_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if gone.done():
@@ -110,5 +110,6 @@ async def _stream(inbound: Inbound) -> None:
             if names != listed:
                 listed = names
                 await reply.event(envelope.notification("notifications/tools/list_changed", {}))
+        await reply.abandon()
     finally:
         gone.cancel()

@@ -1,4 +1,4 @@
-"""A worker process of a supervised gateway: `python -m agent_gateway.runtime.child FILE DATA_FD ADMIN_FD`."""
+"""A worker process of a supervised gateway: `python -m agent_gateway.runtime.child FILE DATA_FD ADMIN_FD WORKERS`."""
 
 import logging
 import socket
@@ -15,14 +15,14 @@ from agent_gateway.telemetry.logs import log, set_up
 from gateway_policies.refusal import Unavailable
 
 
-def main(file: str, data_fd: str, admin_fd: str) -> int:
+def main(file: str, data_fd: str, admin_fd: str, workers: str) -> int:
     """Serve on inherited sockets until told to stop; return the exit code."""
     path = Path(file)
     try:
         telemetry = load(path).config.telemetry
         set_up(telemetry.logs, telemetry.level)
         data_socket, admin_socket = (socket.socket(fileno=int(fd)) for fd in (data_fd, admin_fd))
-        uvloop.run(serve(path, data_socket, admin_socket, lambda _: None))
+        uvloop.run(serve(path, data_socket, admin_socket, lambda _: None, int(workers)))
     except (ConfigErrors, BadConfiguration, Unavailable) as error:
         log(logging.ERROR, "the worker cannot serve", why=str(error))
         return 1

@@ -56,6 +56,7 @@ class Gateway:
         self.ended_sessions = RecentSet(MAX_ENDED_SESSIONS)
         self.streams = Tally()
         self.changes = Changes()
+        self.is_ending = False
         self.active = Running()
         self._chance = chance
         self._listings = Listings()
@@ -67,6 +68,11 @@ class Gateway:
         """Serve new requests from `snapshot`; those that run keep theirs."""
         self.snapshot = snapshot
         self._listings.clear()
+        self.changes.ring()
+
+    def end(self) -> None:
+        """Let go of standing streams: the process is about to end, and they never do by themselves."""
+        self.is_ending = True
         self.changes.ring()
 
     def server(self, route: Route) -> discover.Server:

@@ -1,16 +1,14 @@
 """From configuration and catalogue to rules: the world policies speak of, budgets, rates."""
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
-from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World, argument_kinds
+from gateway_policies.world import AgentEntry, UpstreamEntry, World
 from mcp_registry.catalog import Catalog
-from mcp_registry.protocol import strict_json
 
 
 def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
@@ -19,7 +17,6 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
     known  upstreams whose tools have been seen: only there is a missing tool a mistake
     """
     entries = catalog.entries.items()
-    arguments = {name: _kinds(bytes(entry.input_schema)) for name, entry in entries}
     return World(
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
@@ -33,13 +30,8 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
         capabilities={name: entry.capability for name, entry in entries},
         known=frozenset(known),
         toolsets=frozenset(config.toolsets),
-        arguments={name: kinds for name, kinds in arguments.items() if kinds is not None},
+        arguments={name: entry.arguments for name, entry in entries},
     )
-
-
-def _kinds(schema: bytes) -> Mapping[str, ArgumentKind] | None:
-    parsed = strict_json.parse(schema, max_depth=128)
-    return argument_kinds(cast("dict[str, object]", parsed)) if isinstance(parsed, dict) else None
 
 
 def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:

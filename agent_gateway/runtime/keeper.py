@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.runtime.gateway import Gateway
-from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at
+from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at, look_back
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.runtime.watch import Watch
 from agent_gateway.snapshot import Snapshot
@@ -27,8 +28,9 @@ LOOK_AGAIN_EVERY_S = 30.0
 class Keeper:
     """Knows where the configuration is and what it became."""
 
-    def __init__(self, path: Path, provisioner: Provisioner) -> None:
+    def __init__(self, path: Path, provisioner: Provisioner, workers: int | None = None) -> None:
         self.path = path
+        self._workers = workers
         self.last_problem = ""  # why the last reload was refused; empty when it was not
         self._provisioner = provisioner
         self._loaded: Loaded | None = None
@@ -45,7 +47,7 @@ class Keeper:
 
     async def start(self) -> Snapshot:
         """Return the first snapshot. Raises `ConfigErrors` or `BadConfiguration`."""
-        loaded = await asyncio.to_thread(load, self.path)
+        loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         kept = self._provisioner.upstreams(loaded, {})
         try:
             seen = await _look_at_all(loaded, kept, {})
@@ -74,14 +76,16 @@ class Keeper:
             return True
 
     async def _reloaded(self) -> Snapshot | None:
-        loaded = await asyncio.to_thread(load, self.path)
+        loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         if loaded.digest == self.loaded.digest:
             return None
         before = self._kept
         kept = self._provisioner.upstreams(loaded, before)
         fresh = {name: one for name, one in kept.items() if before.get(name) is not one}
         try:
-            seen = await _look_at_all(loaded, kept, {name: self._seen[name] for name in kept if name in self._seen})
+            same = kept.keys() - fresh.keys()  # not asked again: a slow one must not hold up a change
+            seen = {name: await look_back(loaded, name, self._seen[name]) for name in kept if name in same}
+            seen |= await _look_at_all(loaded, fresh, self._seen)
             snapshot = await self._provisioner.provision(loaded, kept, seen)
         except BaseException:
             await _close(fresh, {}, 0)
@@ -96,12 +100,15 @@ class Keeper:
         task.add_done_callback(self._closing.discard)
 
     async def refresh(self, gateway: Gateway, *, only_missing: bool = False) -> None:
-        """Look at the upstreams again and serve what changed."""
+        """Look at the upstreams again and serve what changed. A reload need not wait for this."""
+        loaded, kept = self.loaded, self._kept
+        asked = {name: one for name, one in kept.items() if not only_missing or self._is_away(name)}
+        looked = await _look_at_all(loaded, asked, self._seen)
         async with self._lock:
-            names = [name for name in self._kept if not only_missing or self._is_away(name)]
-            looks = [look_at(self.loaded, name, self._kept[name].upstream, self._seen[name]) for name in names]
-            fresh = dict(zip(names, await asyncio.gather(*looks), strict=True))
-            if all(_is_same(self._seen[name], fresh[name]) for name in names):
+            fresh = {name: one for name, one in looked.items() if self._kept.get(name) is kept[name]}
+            if self.loaded is not loaded:
+                fresh = {name: await look_back(self.loaded, name, one) for name, one in fresh.items()}
+            if all(_is_same(self._seen[name], one) for name, one in fresh.items()):
                 return
             self._seen = {**self._seen, **fresh}
             snapshot = await self._provisioner.provision(self.loaded, self._kept, self._seen)
@@ -141,6 +148,15 @@ class Keeper:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def load_for(path: Path, workers: int | None) -> Loaded:
+    """Return the configuration at `path` for so many workers, whatever it says itself (None: as it says).
+
+    Raises `ConfigErrors`.
+    """
+    loaded = load(path)
+    return loaded if workers is None else replace(loaded, config=loaded.config.model_copy(update={"workers": workers}))
 
 
 def _is_same(before: Seen, after: Seen) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msgspec import Raw
+
 import gateway_policies
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
@@ -51,10 +53,14 @@ class BadConfiguration(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so."""
+    """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
+
+    definitions  what it said, as it came: to be read again when the configuration's rules change
+    """
 
     part: UpstreamCatalog
     missing: str = ""  # public reason; empty while it answers
+    definitions: Sequence[Raw] = ()
 
 
 class Provisioner:
@@ -201,17 +207,27 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
         return _unseen(name, before, refusal.message)
+    return Seen(await _read(loaded, name, definitions), definitions=definitions)
+
+
+async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
+    """Return what an upstream showed before, by the rules of another configuration, without asking it again."""
+    return replace(before, part=await _read(loaded, name, before.definitions))
+
+
+async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw]) -> UpstreamCatalog:
+    config = loaded.config.upstreams[name]
     rules = [
         ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
         for pattern, rule in config.tools.items()
     ]
-    tools = UpstreamTools(name, definitions, frozenset(config.tags), rules)
-    return Seen(await asyncio.to_thread(read_upstream, tools))
+    return await asyncio.to_thread(read_upstream, UpstreamTools(name, definitions, frozenset(config.tags), rules))
 
 
 def _unseen(name: str, before: Seen | None, why: str) -> Seen:
-    part = before.part if before is not None else UpstreamCatalog(name, (), ())
-    return Seen(part, why)
+    if before is None:
+        return Seen(UpstreamCatalog(name, (), ()), why)
+    return replace(before, missing=why)
 
 
 def service_principal(config: Config) -> Principal:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_gateway.admin.app import AdminApp
-from agent_gateway.config.load import Loaded, load
+from agent_gateway.config.load import Loaded
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.replay import FileReplay
 from agent_gateway.identity.sealing import Sealer
@@ -34,7 +34,7 @@ from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import Books, DataDir, open_books
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
-from agent_gateway.runtime.keeper import Keeper
+from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.watch import Watch
 from agent_gateway.telemetry.logs import log
@@ -57,12 +57,14 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker]:
+async def working(path: Path, clock: Clock = time.time, workers: int | None = None) -> AsyncGenerator[Worker]:
     """Build the gateway that `path` describes and keep it up to date while the block runs.
+
+    workers  how many share budgets and rates, when that is not what the file says
 
     Raises `ConfigErrors`, `BadConfiguration`, or `Unavailable` when the data directory is not usable.
     """
-    loaded = await asyncio.to_thread(load, path)
+    loaded = await asyncio.to_thread(load_for, path, workers)
     data = DataDir(loaded.data_dir)
     async with (
         open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
@@ -70,7 +72,7 @@ async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker
     ):
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock))
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers)
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
@@ -98,15 +100,20 @@ async def working(path: Path, clock: Clock = time.time) -> AsyncGenerator[Worker
 
 
 async def serve(
-    path: Path, data_socket: socket.socket, admin_socket: socket.socket, started: Callable[[Worker], None]
+    path: Path,
+    data_socket: socket.socket,
+    admin_socket: socket.socket,
+    started: Callable[[Worker], None],
+    workers: int | None = None,
 ) -> None:
     """Serve both listeners until SIGTERM or SIGINT; SIGHUP reloads.
 
     started  called once everything answers
+    workers  how many serve on these sockets, when that is not what the file says
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    async with working(path) as worker:
+    async with working(path, workers=workers) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, _nudge, worker)
@@ -127,6 +134,7 @@ async def serve(
             await stop.wait()
             admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
+            worker.gateway.end()
 
 
 @contextlib.asynccontextmanager

@@ -153,9 +153,9 @@ def test_following_shows_the_last_records_and_then_the_new_ones(directory: Path)
     assert names(list(follow(directory, wait, last=2))) == [
         "w0/2 outcome",
         "w1/2 outcome",
-        "w0/4 decision",
         "w1/3 decision",
         "w0/3 decision",
+        "w0/4 decision",  # by time, but within one worker in the order of its log
         "w2/0 decision",
     ]
 

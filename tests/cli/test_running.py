@@ -1,6 +1,7 @@
 """Commands against a gateway that really runs, as people and programs use them."""
 
 import json
+import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -302,16 +303,14 @@ def test_following_the_log_shows_a_call_as_it_happens(run: Command, served: Runn
     with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True, env=paths()) as process:
         try:
             assert process.stdout is not None
-            first = threading_first_line(run, process)
+            first = first_line(run, process)
             assert json.loads(first)["record"]["principal"]["id"] == "planner"
         finally:
             process.kill()
 
 
-def threading_first_line(run: Command, process: "subprocess.Popen[str]") -> str:
+def first_line(run: Command, process: "subprocess.Popen[str]") -> str:
     """Make calls until the follower, which may still be starting, has shown one of them."""
-    import selectors
-
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -328,7 +327,7 @@ def threading_first_line(run: Command, process: "subprocess.Popen[str]") -> str:
 def test_doctor_finds_a_healthy_gateway(run: Command) -> None:
     report: Any = run("doctor", "--json").data
     assert [one for one in report["findings"] if one["state"] == "fail"] == []
-    about = {one["about"]: one["state"] for one in report["findings"]}
+    about = {one["about"]: one["state"] for one in report["findings"] if one["about"] != "configuration"}
     assert about["gateway"] == "ok"
     assert about["upstream sdk"] == "ok"
     assert about["audit"] == "ok"

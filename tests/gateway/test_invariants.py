@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 
 from support.gateways import TestGateway, call, gateway, rpc
 from support.legacy_client import initialize, legacy
@@ -79,7 +80,7 @@ async def test_every_decision_has_one_outcome_under_random_cancellations_and_dea
                 if delay % 2:
                     await hangs.reached.wait()
                 for _ in range(delay):
-                    await asyncio.sleep(0)
+                    await checkpoint()
                 if is_modern and chance.random() < 0.7:
                     task.cancel()
                 await asyncio.wait({task})

@@ -14,6 +14,8 @@ from typing import Any
 
 import anyio
 import msgspec
+import psutil
+from anyio.lowlevel import checkpoint
 
 from agent_gateway.audit.reader import records
 from agent_gateway.audit.verify import Report, verify_directory
@@ -86,7 +88,7 @@ class Process:
     workers: int
     token: str = ""
     child: asyncio.subprocess.Process | None = None
-    output: list[bytes] = field(default_factory=list[bytes])
+    wires: list[Wire] = field(default_factory=list[Wire])  # closed with the process
 
     @property
     def data(self) -> DataDir:
@@ -122,6 +124,14 @@ class Process:
             os.killpg(self.child.pid, signal.SIGKILL)
         await self.child.wait()
 
+    def kill_workers(self) -> int:
+        """Take its workers down at once, not itself; return how many there were."""
+        assert self.child is not None
+        workers = psutil.Process(self.child.pid).children()
+        for worker in workers:
+            worker.kill()
+        return len(workers)
+
     async def stop(self) -> int:
         """Ask it to end; return its exit code."""
         assert self.child is not None
@@ -130,7 +140,9 @@ class Process:
 
     async def connect(self, port: int = 0) -> Wire:
         """Open one connection to the data listener (or another port)."""
-        return Wire(*await asyncio.open_connection("127.0.0.1", port or self.port, limit=2**24))
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", port or self.port, limit=2**24))
+        self.wires.append(wire)
+        return wire
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Ask the admin listener."""
@@ -202,3 +214,6 @@ async def process(folder: Path, config: str, workers: int = 1) -> AsyncGenerator
     finally:
         if found.child is not None and found.child.returncode is None:
             await found.kill()
+        for wire in found.wires:
+            wire.close()
+        await checkpoint()

@@ -22,7 +22,9 @@ permit (principal in Team::"acme/research", action == Action::"call", resource) 
 @id("no-swearing")
 @reason("the text must be polite")
 @hint("leave the bad word out")
-forbid (principal, action == Action::"call", resource == Tool::"sdk__echo") when { context.args.text like "*damn*" };
+forbid (principal, action == Action::"call", resource == Tool::"sdk__echo") when {
+  context.args has text && context.args.text like "*damn*"
+};
 
 @id("ops-all")
 permit (principal in Team::"acme/ops", action == Action::"call", resource);
