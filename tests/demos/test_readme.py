@@ -111,8 +111,10 @@ class Shell:
         ) as process:
             try:
                 assert process.stderr is not None
-                first = process.stderr.readline()
-                assert first.startswith("agent gateway: http://"), first + process.stderr.read()
+                said: list[str] = []
+                while not (said and said[-1].startswith("agent gateway: http://")):
+                    said.append(process.stderr.readline())
+                    assert said[-1], "".join(said)  # its end came first
                 yield
             finally:
                 process.terminate()
