@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 from demos.acts import PURSE, Scene
 from demos.processes import command_line
 from demos.stage import PROJECT, shown
+from demos.story import Surprise
 
 COMMAND_S = 60.0
+COLUMNS = "120"  # tables are laid out for a reader of this width
 SIGNED_WITHIN_S = 10.0  # a checkpoint covers a record within this time
 VERIFIER = PROJECT / "agent_gateway" / "audit" / "verify"
 
@@ -39,18 +43,17 @@ async def _why(scene: Scene) -> None:
 async def _what_is_left(scene: Scene) -> None:
     story = scene.story
     story.step("What is left of the budgets")
-    code, said = await _run(scene, "budget", "--json", quiet=True)
-    purses = [one for one in json.loads(said)["items"] if one["name"] == "figures-purse"]
-    story.show(json.dumps(one) for one in purses)
-    spent = [one["spent"] for one in purses]
-    story.check(f"the books say {PURSE} spent, as the tap did", holds=code == 0 and spent == [PURSE], seen=said)
+    await _run(scene, "budget")
+    told = await _asked(scene, "budget", "--json")
+    spent = [one.get("spent") for one in told["budgets"] if one.get("budget") == "figures-purse"]
+    story.check(f"the books say {PURSE} spent, as the tap did", holds=spent == [PURSE], seen=told)
 
 
 async def _what_is_recorded(scene: Scene) -> None:
     story, call = scene.story, scene.denied.call
     story.step("Every decision and every outcome is on record")
-    code, said = await _run(scene, "audit", "tail", "--last", "6")
-    story.check("the log can be followed", holds=code == 0 and len(said.splitlines()) == 6, seen=said)
+    code, said = await _run(scene, "audit", "tail", "--last", "5", "--agent", "releaser")
+    story.check("the log can be followed", holds=code == 0 and len(said.splitlines()) == 5, seen=said)
     code, said = await _run(scene, "audit", "show", call)
     story.check("one call can be shown", holds=code == 0 and "short-history" in said, seen=said)
     story.check("its arguments are sealed: no path in it", holds=str(scene.stage.repository) not in said, seen=said)
@@ -69,10 +72,9 @@ async def _a_receipt(scene: Scene) -> None:
     receipt, auditor = folder / "receipt.json", folder / "auditor"
     receipt.unlink(missing_ok=True)
     async with asyncio.timeout(SIGNED_WITHIN_S):
-        while (await _run(scene, "audit", "prove", scene.denied.call, "--out", str(receipt)))[0] != 0:
+        while (await _run(scene, "audit", "prove", scene.denied.call, "--out", shown(receipt)))[0] != 0:
             story.say("not signed yet; again")
-    _, said = await _run(scene, "audit", "checkpoint", "--json", quiet=True)
-    key = str(json.loads(said)["vkey"])
+    key = str((await _asked(scene, "audit", "checkpoint", "--json"))["vkey"])
     shutil.rmtree(auditor, ignore_errors=True)
     shutil.copytree(VERIFIER, auditor / "verify", ignore=shutil.ignore_patterns("__pycache__"))
     story.say(f"the verifier's folder, copied to {shown(auditor)}, with the public key {key}")
@@ -88,18 +90,26 @@ async def _one_bit(scene: Scene) -> None:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(scene.stage.data / "audit", copy)
     call = flip_one_bit(copy)
-    code, said = await _run(scene, "audit", "verify", str(copy))
+    code, said = await _run(scene, "audit", "verify", shown(copy))
     story.check("the verifier refuses the copy", holds=code == 1, seen=said)
     story.check(f"and names the call, {call}", holds=call in said and "altered" in said, seen=said)
 
 
-async def _run(scene: Scene, *words: str, quiet: bool = False) -> tuple[int, str]:
+async def _run(scene: Scene, *words: str) -> tuple[int, str]:
     """Run `agent-gateway` on the stage's configuration, show it, and return exit code and output."""
     scene.story.say("$ agent-gateway " + " ".join(words))
     result = await said_by([*command_line(), "--config", str(scene.stage.config), *words])
-    if not quiet:
-        scene.story.show(result[1])
+    scene.story.show(result[1])
     return result
+
+
+async def _asked(scene: Scene, *words: str) -> dict[str, Any]:
+    """Run `agent-gateway` for its JSON."""
+    code, said = await said_by([*command_line(), "--config", str(scene.stage.config), *words])
+    try:
+        return cast("dict[str, Any]", json.loads(said))
+    except ValueError:
+        raise Surprise(f"`agent-gateway {' '.join(words)}` answers in JSON; exit code {code}, seen: {said}") from None
 
 
 async def said_by(argv: list[str], folder: Path | None = None) -> tuple[int, str]:
@@ -107,6 +117,7 @@ async def said_by(argv: list[str], folder: Path | None = None) -> tuple[int, str
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=folder,
+        env={**os.environ, "COLUMNS": COLUMNS},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
