@@ -90,19 +90,20 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
-    "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served", _SOON),
+    "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
-    "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order", _SOON),
+    "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
-    "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable", _SOON),
-    "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways", _SOON),
+    "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
+    "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
-        "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion", _SOON
+        "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
     ),
     "identity.wrong-tokens": Requirement("RFC 9068 4, RFC 8725", "a wrong token of any kind is refused"),
     "identity.challenge": Requirement("RFC 9728 5.1", "a 401 says where to get a token for this endpoint"),
+    "identity.external-issuer": Requirement("issue 5", "tokens of a trusted issuer open the endpoint they are for"),
     "identity.revocation": Requirement(
         "issue 5", "a raised generation, a suspension or a removal ends every token of an agent with the next request"
     ),
@@ -114,8 +115,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
     # --- budgets ---------------------------------------------------------------------------
-    "budget.exact": Requirement("issue 7", "50 parallel calls on a budget of 20 give exactly 20", _SOON),
-    "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again", _SOON),
+    "budget.exact": Requirement("issue 7", "50 parallel calls on a budget of 20 give exactly 20"),
+    "budget.money": Requirement("issue 7", "calls are paid by the price of the tool, in whole micros"),
+    "budget.levels": Requirement("issue 7", "every level that matches must have room; one that refuses takes nothing"),
+    "budget.windows": Requirement("issue 7", "an allowance starts afresh with its window"),
+    "budget.held-is-freed": Requirement("DESIGN, 10 settle", "no hold outlives its call, however that ends"),
+    "limits.concurrency": Requirement("DESIGN 8", "a caller with too much running is refused, and nobody else is"),
+    "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again"),
     # --- audit -----------------------------------------------------------------------------
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),

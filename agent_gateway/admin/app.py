@@ -34,6 +34,7 @@ from gateway_policies.refusal import BadRequest, NotFound, Refusal, Unauthentica
 MAX_BODY_BYTES: Final = 256 * 1024
 OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _NO_STORE: Final = {"cache-control": "no-store"}
+_PROBLEM_CONTENT: Final = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 
 
 class AdminApp:
@@ -42,8 +43,8 @@ class AdminApp:
     def __init__(self, gateway: Gateway, keeper: Keeper, data: DataDir) -> None:
         self._gateway = gateway
         self._rules: tuple[Snapshot, HeadRules] | None = None
-        self._streams = Streams()
-        self._app = _api(gateway, keeper, data, self._streams)
+        self.streams = Streams()
+        self._app = _api(gateway, keeper, data, self.streams)
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -52,7 +53,7 @@ class AdminApp:
 
     def close(self) -> None:
         """End the streams, so that the listener can drain."""
-        self._streams.closing.set()
+        self.streams.closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,7 +105,7 @@ def _api(gateway: Gateway, keeper: Keeper, data: DataDir, streams: Streams) -> F
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"default": {"model": Problem, "description": "Problem details"}},
+        responses={"default": {"description": "Problem details", "content": _PROBLEM_CONTENT}},
     )
     readers = Readers()
     token = Depends(HTTPBearer(auto_error=False, description="Checked before any route is looked at."))

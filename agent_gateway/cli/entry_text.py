@@ -4,6 +4,7 @@ No file is read or written here.
 """
 
 import io
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -23,32 +24,88 @@ def with_upstream(text: str, name: str, entry: Mapping[str, object]) -> str:
 
     The result is read back before it is believed: it holds what was there, and the entry.
     """
-    yaml = _yaml()
-    document = _read(yaml, text)
-    members = cast("dict[str, object]", document)
-    upstreams = members.get("upstreams")
-    if upstreams is None:
-        upstreams = members["upstreams"] = CommentedMap()
-    if not isinstance(upstreams, CommentedMap):
+    document = _read(_yaml(), text)
+    before: dict[str, Any] = _plain(document)
+    others: object = before.get("upstreams") or {}
+    if not isinstance(others, dict):
         raise CannotAdd("its `upstreams` is not a mapping")
-    if name in upstreams:
+    if name in others:
         raise CannotAdd(f"there is an upstream `{name}` already")
-    before: dict[str, Any] = _plain(_read(_yaml(), text))
-    cast("dict[str, object]", upstreams)[name] = dict(entry)
-    stream = io.StringIO()
-    yaml.dump(document, stream)  # pyright: ignore[reportUnknownMemberType]
-    written = stream.getvalue()
-    others: dict[str, Any] = before.get("upstreams") or {}
-    expected = {**before, "upstreams": {**others, name: dict(entry)}}
-    if _plain(_read(_yaml(), written)) != expected or _comments(text) - _comments(written):
-        raise CannotAdd("it is written in a way that this program does not edit")
-    return written
+    expected = {**before, "upstreams": {**cast("dict[str, object]", others), name: dict(entry)}}
+    for write in (_inserted, _rewritten):
+        written = write(text, name, entry)
+        if written is not None and _holds(written, expected) and not _comments(text) - _comments(written):
+            return written
+    raise CannotAdd("it is written in a way that this program does not edit")
+
+
+def _inserted(text: str, name: str, entry: Mapping[str, object]) -> str | None:
+    """Return `text` with the entry's lines put in and every other byte kept; None for a mapping in braces."""
+    document = _read(_yaml(), text)
+    lines = text.splitlines(keepends=True)
+    if "upstreams" not in document:
+        return _ended(text) + entry_text(name, entry)
+    start = _line_of(document, "upstreams")
+    members = cast("object", document["upstreams"])
+    indent, at = 2, start + 1
+    if isinstance(members, CommentedMap) and members:
+        if _is_in_braces(members):
+            return None
+        indent = _column_of(members, next(iter(cast("dict[str, object]", members))))
+        keys = list(cast("dict[str, object]", document))
+        following = [line for line in (_line_of(document, key) for key in keys) if line > start]
+        at = min(following, default=len(lines))
+        while not lines[at - 1].strip() or (lines[at - 1].startswith("#") and at > start + 2):
+            at -= 1
+    own = textwrap.indent(_dumped({name: dict(entry)}), " " * indent)
+    return _ended("".join(lines[:at])) + own + "".join(lines[at:])
+
+
+def _rewritten(text: str, name: str, entry: Mapping[str, object]) -> str | None:
+    """Return the whole document written anew, comments kept; spacing inside braces may change."""
+    yaml = _yaml()
+    document = cast("dict[str, dict[str, object]]", _read(yaml, text))
+    document["upstreams"][name] = dict(entry)
+    return _dumped(document, yaml)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") or not text else text + "\n"
+
+
+def _holds(text: str, expected: Mapping[str, object]) -> bool:
+    try:
+        return bool(_plain(_read(_yaml(), text)) == expected)
+    except CannotAdd:
+        return False
+
+
+def _line_of(mapping: CommentedMap, key: str) -> int:
+    return _place_of(mapping, key)[0]
+
+
+def _column_of(mapping: CommentedMap, key: str) -> int:
+    return _place_of(mapping, key)[1]
+
+
+def _place_of(mapping: CommentedMap, key: str) -> tuple[int, int]:
+    """Return line and column of a key, both from 0."""
+    places = cast("Any", mapping).lc
+    return cast("tuple[int, int]", places.key(key))
+
+
+def _is_in_braces(mapping: CommentedMap) -> bool:
+    return bool(cast("Any", mapping).fa.flow_style())
 
 
 def entry_text(name: str, entry: Mapping[str, object]) -> str:
     """Return the entry alone, as it stands under `upstreams`."""
+    return _dumped({"upstreams": {name: dict(entry)}})
+
+
+def _dumped(document: object, yaml: YAML | None = None) -> str:
     stream = io.StringIO()
-    _yaml().dump({"upstreams": {name: dict(entry)}}, stream)  # pyright: ignore[reportUnknownMemberType]
+    (yaml or _yaml()).dump(document, stream)  # pyright: ignore[reportUnknownMemberType]
     return stream.getvalue()
 
 

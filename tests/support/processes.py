@@ -106,12 +106,15 @@ class Process:
             )
         for _ in range(_CHANCES):
             with suppress(OSError, Died):
-                if (await self.get("/healthz"))[0] == 200:
+                if (await self.get("/healthz"))[0] == 200 and self._books() >= self.workers:
                     break
             assert self.child.returncode is None, self.log()
             await anyio.sleep(0.025)
         if not self.token:
             self.token = await self.fetch_token()
+
+    def _books(self) -> int:
+        return len(list(self.data.audit.glob("*.db")))
 
     def log(self) -> str:
         """Return all that it ever wrote to its terminal."""
