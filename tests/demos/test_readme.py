@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,15 @@ from support.sources import ROOT, files
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 READMES = list(files(suffix="README.md"))
 
+START_S = 60.0
+STOP_S = 30.0
+
 # What `uvx` would fetch, as a small server on the SDK.
 TIME_SERVER = """
 from mcp.server import MCPServer
+from mcp_types import ToolAnnotations
 server = MCPServer("time")
-@server.tool()
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def get_current_time(timezone: str) -> str:
     "Say what time it is in a time zone."
     return "noon in " + timezone
@@ -38,9 +43,9 @@ def block(kind: str, after: str) -> str:
 
 
 def commands(after: str) -> list[list[str]]:
-    """Return the commands of a console block, without comments."""
+    """Return the commands of a console block; one that ends in `# refused` ends with exit code 1."""
     lines = block("console", after).splitlines()
-    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line.startswith("$ ")]
+    return [shlex.split(line.removeprefix("$ ")) for line in lines if line.startswith("$ ")]
 
 
 def test_the_configuration_of_the_readme_loads_without_a_word(tmp_path: Path) -> None:
@@ -92,15 +97,22 @@ class Shell:
         self._program = [sys.executable, "-m", "agent_gateway.cli.main"]
 
     def run(self, words: list[str]) -> str:
-        """Run one command to its end and return its output; it must succeed."""
+        """Run one command to its end and return its output; it must end as it says."""
+        expected = 1 if words[-2:] == ["#", "refused"] else 0
+        words = words[:-2] if expected else words
         if words[0] == "cd":
             self.folder /= words[1]
             return ""
         assert words[0] == "agent-gateway", words
         done = subprocess.run(
-            [*self._program, *words[1:]], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=60
+            [*self._program, *words[1:]],
+            cwd=self.folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
         )
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        assert done.returncode == expected, (words, done.stdout, done.stderr)
         return done.stdout
 
     @contextmanager
@@ -109,16 +121,23 @@ class Shell:
         with subprocess.Popen(
             [*self._program, *words[1:]], cwd=self.folder, env=self._env, stderr=subprocess.PIPE, text=True
         ) as process:
+            watchdog = threading.Timer(START_S, process.kill)
+            watchdog.start()
             try:
                 assert process.stderr is not None
-                said: list[str] = []
-                while not (said and said[-1].startswith("agent gateway: http://")):
-                    said.append(process.stderr.readline())
-                    assert said[-1], "".join(said)  # its end came first
+                said = list[str]()
+                for line in process.stderr:
+                    said.append(line)
+                    if line.startswith("agent gateway: http://"):
+                        break
+                else:
+                    pytest.fail("it did not start: " + "".join(said))
+                watchdog.cancel()
                 yield
             finally:
+                watchdog.cancel()
                 process.terminate()
-                process.communicate(timeout=30)
+                process.communicate(timeout=STOP_S)
 
 
 def test_the_first_gateway_of_the_readme_works_as_written(tmp_path: Path) -> None:
@@ -130,7 +149,15 @@ def test_the_first_gateway_of_the_readme_works_as_written(tmp_path: Path) -> Non
     config = shell.folder / "gateway.yaml"
     config.write_text(config.read_text().replace("port: 8080", f"port: {data}").replace("port: 8081", f"port: {admin}"))
     with shell.serving(up):
-        said = {words[1]: shell.run(words) for words in commands("<!-- from another shell -->")}
-    assert f"http://127.0.0.1:{data}/mcp" in said["connect"]
-    assert "time__get_current_time" in said["ls"]
-    assert "noon in Europe/Paris" in said["call"]
+        said = {" ".join(words): shell.run(words) for words in commands("<!-- from another shell -->")}
+    assert f"http://127.0.0.1:{data}/mcp" in output(said, "connect claude-code")
+    assert "time__get_current_time" in output(said, "ls")
+    assert "noon in Europe/Paris" in output(said, "--as first-agent")
+    assert "no tool `time__get_current_time` here" in output(said, "--as operator")
+    assert "may not call" in output(said, "explain operator")
+
+
+def output(said: dict[str, str], part: str) -> str:
+    """Return what the one command that holds `part` printed."""
+    (found,) = [text for command, text in said.items() if part in command.removeprefix("agent-gateway ")]
+    return found
