@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol with what an edge needs: deadlines and a bound on the head.
 
 uvicorn lets a client dribble its headers for ever and takes a head of any
-size. Here every connection carries one deadline (a number, no timer), and one
-`sweep` a second closes those that are past it.
+size, and a client that reads nothing holds its answer in memory for ever. Here
+every connection carries deadlines (numbers, no timers), and one `sweep` a
+second closes those that are past one.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ class EdgeLimits:
 
     header_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
+    write_timeout_s: float = 30.0
     header_bytes: int = 32 * 1024
 
 
@@ -36,6 +38,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = True
         self._is_refused = False
+        self._unsent = 0  # bytes the client had not taken when last looked at
+        self._stuck_until: float | None = None  # when a client that takes nothing is given up
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -80,10 +84,22 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def close_if_late(self, now: float) -> bool:
         """Close this connection when its client is late; return whether it was."""
+        if self._takes_nothing(now):
+            self.deadline = None
+            self.transport.abort()
+            return True
         if self.deadline is None or now < self.deadline:
             return False
         self._refuse(_TIMEOUT)
         return True
+
+    def _takes_nothing(self, now: float) -> bool:
+        """Say whether what we wrote has lain unread for `write_timeout_s`; asked once a second."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent < self._unsent or self._stuck_until is None:
+            self._stuck_until = now + self.edge.write_timeout_s if unsent else None
+        self._unsent = unsent
+        return self._stuck_until is not None and now >= self._stuck_until
 
     def _refuse(self, answer: bytes) -> None:
         self.deadline = None

@@ -4,12 +4,13 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from agent_gateway.listeners.deadlines import EdgeLimits
 from agent_gateway.listeners.serve import Listener, bind, serving
 
-LIMITS = EdgeLimits(header_timeout_s=0.2, body_timeout_s=0.2, header_bytes=4096)
+LIMITS = EdgeLimits(header_timeout_s=0.2, body_timeout_s=0.2, write_timeout_s=1, header_bytes=4096)
+FLOOD = 64 * 1024 * 1024
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -26,11 +27,16 @@ async def echo_length(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
+async def flood(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % FLOOD)]})
+    await send({"type": "http.response.body", "body": b"a" * FLOOD})
+
+
 @asynccontextmanager
-async def edge() -> AsyncGenerator[int, None]:
+async def edge(app: Any = echo_length) -> AsyncGenerator[int, None]:
     sock = bind("127.0.0.1", 0)
     port = sock.getsockname()[1]
-    async with serving([Listener("test", echo_length, sock, LIMITS, drain_timeout_s=1)]):
+    async with serving([Listener("test", app, sock, LIMITS, drain_timeout_s=1)]):
         yield port
 
 
@@ -93,3 +99,40 @@ async def test_a_second_request_on_the_same_connection_gets_deadlines_of_its_own
         answer = await talk(port, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")
     assert answer.startswith(OK)
     assert b"HTTP/1.1 408" in answer
+
+
+async def test_a_client_that_reads_nothing_is_given_up() -> None:
+    async with edge(flood) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            cast("asyncio.ReadTransport", writer.transport).pause_reading()
+            gone = asyncio.Event()
+            async with asyncio.timeout(10):
+                while not gone.is_set():
+                    try:
+                        writer.write(b"x")  # fails once the server has reset the connection
+                        await writer.drain()
+                        async with asyncio.timeout(0.2):
+                            await gone.wait()
+                    except TimeoutError:
+                        continue
+                    except ConnectionError:
+                        gone.set()
+            assert gone.is_set()
+        finally:
+            writer.close()
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer() -> None:
+    async with edge(flood) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=64 * 1024)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            size = 0
+            async with asyncio.timeout(20):
+                while chunk := await reader.read(64 * 1024):
+                    size += len(chunk)
+            assert size > FLOOD
+        finally:
+            writer.close()
