@@ -59,7 +59,7 @@ async def test_no_acknowledged_call_lacks_its_decision_and_no_crash_gives_money_
     tmp_path: Path, workers: int, kills: int
 ) -> None:
     numbers, acknowledged = count(1), set[str]()
-    with anyio.fail_after(120):
+    with anyio.fail_after(240):  # starts are slow on a busy machine
         async with (
             raw_upstream({"echo": echo}) as up,
             process(tmp_path, world([up.entry()], BUDGET), workers) as gate,
