@@ -40,7 +40,7 @@ def up(
     count = workers or config.workers
     if count > 1:
         command = ["-m", "agent_gateway.runtime.child", str(session.config_path.absolute())]
-        fds = [str(data_socket.fileno()), str(admin_socket.fileno()), str(count)]
+        fds = [str(data_socket.fileno()), str(admin_socket.fileno()), str(count), str(os.getpid())]
         supervisor = Supervisor([*command, *fds], [data_socket, admin_socket], count)
         raise SystemExit(uvloop.run(_supervised(supervisor, loaded, count, as_json=as_json)))
     try:

@@ -19,6 +19,7 @@ from agent_gateway.audit.records import Seal
 from agent_gateway.audit.writer import Limits as LogLimits
 from agent_gateway.config.operations import Audit
 from agent_gateway.ports import Clock
+from agent_gateway.runtime.chores import Chores
 from agent_gateway.stores.leased_ledger import LeasedLedger
 from agent_gateway.stores.recover_dead import recover_dead
 from agent_gateway.stores.recovery import RecordsAfter
@@ -108,13 +109,13 @@ async def open_books(data: DataDir, settings: Audit, workers: int, clock: Clock)
         async with audit:
             ledger = LeasedLedger(SqliteLedger(data.ledger), audit, slot.name, workers, clock)
             await ledger.start(journal(data, slot.name))
-            keepers = [asyncio.ensure_future(ledger.run()), asyncio.ensure_future(_recover_others(data, ledger))]
+            chores = Chores()
+            chores.start("ledger", ledger.run)
+            chores.start("recovery", lambda: _recover_others(data, ledger))
             try:
                 yield Books(slot.name, audit, ledger, Seal(keys.sealing_secret(data.keys / "seal.key")), signer)
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                await asyncio.gather(*keepers, return_exceptions=True)
+                await chores.aclose()
                 await audit.aclose()
                 await _close(ledger)
     finally:

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import multiprocess
+
 from agent_gateway.telemetry.logs import log
 
 _FIRST_PAUSE_S = 0.5
@@ -66,6 +68,7 @@ class Supervisor:
             if self._stop.is_set():
                 child.send_signal(signal.SIGTERM)
             code = await child.wait()
+            multiprocess.mark_process_dead(child.pid, str(metrics_dir))  # pyright: ignore[reportUnknownMemberType]
             if self._stop.is_set():
                 return
             pause_s = _FIRST_PAUSE_S if loop.time() - began > _STEADY_AFTER_S else min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -32,6 +32,7 @@ from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import Books, DataDir, open_books
+from agent_gateway.runtime.chores import Chores
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
@@ -42,6 +43,7 @@ from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
+_DAY_S = 86_400.0
 _OBSERVE_EVERY_S = 1.0
 _GC_THRESHOLDS = (20_000, 20, 20)
 
@@ -82,18 +84,16 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
         gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits))
-        chores = [
-            asyncio.ensure_future(keeper.keep(gateway, Watch(lambda: keeper.loaded.watched))),
-            asyncio.ensure_future(gateway.active.keep_alive(KEEP_ALIVE_EVERY_S)),
-            asyncio.ensure_future(_observe(gateway)),
-            asyncio.ensure_future(_rotate_keys(keys, sealer, loaded.config.token_service.key_rotation_days * 86_400.0)),
-        ]
+        watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
+        chores = Chores()
+        chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
+        chores.start("signs of life", lambda: gateway.active.keep_alive(KEEP_ALIVE_EVERY_S))
+        chores.start("gauges", lambda: _observe(gateway))
+        chores.start("key rotation", lambda: _rotate_keys(keys, sealer, key_life_s))
         try:
             yield Worker(gateway, keeper, books, data)
         finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            await chores.aclose()
             await keeper.aclose()
             if spans is not None:
                 await asyncio.to_thread(spans.close)

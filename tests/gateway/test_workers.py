@@ -3,9 +3,12 @@
 import asyncio
 import re
 import signal
+import sys
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
+import psutil
 import pytest
 
 from support.legacy_client import legacy_body, legacy_headers
@@ -175,4 +178,20 @@ async def test_workers_asked_for_on_the_command_line_share_the_rates(tmp_path: P
                 answer = await gate.call(wire, "raw__echo")
                 assert "result" in answer or answer["error"]["code"] == -32005
             assert 0 < len(up.calls) <= 10
+            assert await gate.stop() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+async def test_workers_end_with_a_supervisor_that_was_killed_and_the_port_is_free_again(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with process(tmp_path, world([], ""), workers=2) as gate:
+            await gate.start()
+            assert gate.child is not None
+            workers = psutil.Process(gate.child.pid).children()
+            assert len(workers) == 2
+            gate.child.kill()
+            await gate.child.wait()
+            await anyio.to_thread.run_sync(psutil.wait_procs, workers, 30)
+            assert not any(worker.is_running() for worker in workers)
+            await gate.start()
             assert await gate.stop() == 0
