@@ -206,14 +206,17 @@ class Tail:
         self.position: dict[str, int] = dict(ends)
 
     def news(self, limit: int = MAX_NEWS) -> list[Entry]:
-        """Return the wanted records among the next `limit` of each log, by time; often none."""
-        found: list[Entry] = []
+        """Return the wanted records among the next `limit` of each log, merged by time; often none.
+
+        Within one log the order is that of writing, so whoever stops half way knows what is left.
+        """
+        found: list[list[Entry]] = []
         for path in log_paths(self._directory):
             fresh = list(islice(entries(path, self.position.get(path.stem, 0)), limit))
             if fresh:
                 self.position[path.stem] = fresh[-1].index + 1
-                found += [entry for entry in fresh if self._criteria.matches(entry.record)]
-        return sorted(found, key=lambda entry: entry.at_ms)  # a log is in the order of writing, not quite of time
+                found.append([entry for entry in fresh if self._criteria.matches(entry.record)])
+        return list(heapq.merge(*found, key=lambda entry: entry.at_ms))
 
 
 def follow(

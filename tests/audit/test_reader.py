@@ -8,13 +8,16 @@ import pytest
 
 from agent_gateway.audit import records
 from agent_gateway.audit.reader import (
+    MAX_SCANNED,
     Criteria,
     Entry,
+    Tail,
     entries,
     find,
     follow,
     leaves,
     log_paths,
+    page,
     records_after,
     size,
 )
@@ -204,3 +207,54 @@ async def test_a_reader_never_keeps_the_log_from_being_synced(tmp_path: Path) ->
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         connection.close()
         assert sum(1 for _ in halfway) == 200
+
+
+def test_pages_go_back_through_every_log_without_a_gap_or_a_repeat(directory: Path) -> None:
+    found: list[str] = []
+    at_page = page(directory, Criteria(), 2)
+    found += names(list(at_page.entries))
+    while at_page.before is not None:
+        at_page = page(directory, Criteria(), 2, at_page.before)
+        found += names(list(at_page.entries))
+    assert found == names(list(read_records(directory, reverse=True)))
+
+
+async def test_a_page_is_not_moved_by_what_is_written_meanwhile(directory: Path) -> None:
+    first = page(directory, Criteria(), 1)
+    await write(directory, "w0", at(decision("later"), 99))
+    rest = page(directory, Criteria(), 99, first.before)
+    assert [entry.record.get("call") for entry in (*first.entries, *rest.entries)].count("later") == 0
+    assert rest.before is None
+
+
+def test_a_page_with_a_place_that_no_log_has_begins_with_the_newest(directory: Path) -> None:
+    assert page(directory, Criteria(), 1, {"w9": 5, "w0": 10**9}).entries == page(directory, Criteria(), 1).entries
+
+
+async def test_a_page_reads_so_many_records_and_then_pauses(tmp_path: Path) -> None:
+    async with open_log(tmp_path, LAZY) as log:
+        for _ in range(MAX_SCANNED + 5):
+            log.append(decision())
+            if log.size % 1000 == 0:
+                await log.durable(log.size - 1)
+    paused = page(tmp_path, Criteria(agent="nobody"), 10)
+    assert (paused.entries, paused.before) == ((), {"w0": 5})
+    assert page(tmp_path, Criteria(agent="nobody"), 10, paused.before).before is None
+
+
+async def test_a_tail_tells_each_new_record_once_and_can_be_taken_up_elsewhere(directory: Path) -> None:
+    tail = Tail(directory)
+    assert tail.news() == []
+    await write(directory, "w0", at(decision("new"), 40), at(outcome("new"), 41))
+    position = dict(tail.position)
+    assert [entry.record.get("call") for entry in tail.news()] == ["new", "new"]
+    assert tail.news() == []
+    again = Tail(directory, Criteria(kind="outcome"), position)
+    assert names(again.news()) == ["w0/4 outcome"]
+    assert again.position == tail.position
+
+
+async def test_a_tail_takes_a_bounded_bite(directory: Path) -> None:
+    tail = Tail(directory, position={})
+    bites = [len(tail.news(limit=2)) for _ in range(3)]
+    assert bites == [4, 2, 0]

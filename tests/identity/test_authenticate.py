@@ -284,3 +284,16 @@ async def test_keys_that_never_come_end_in_a_refusal() -> None:
     with anyio.fail_after(5), pytest.raises(Unauthenticated) as caught:
         await door.authenticate_cold(bearer(external(ec(), clock)), RESOURCE)
     assert (caught.value.code, keys.refreshed) == ("keys_unavailable", 2)
+
+
+def test_an_api_key_opens_nothing_from_its_last_second_on(parts: Parts) -> None:
+    key, stored = new_api_key()
+    ends_at = parts.clock.now + 10
+    agent = Agent("bot", "acme", credentials=(ApiKey(stored.id, stored.sha256, ends_at),))
+    door = Authenticator(Agents([agent]), Validator([], clock=parts.clock), clock=parts.clock, epoch=lambda: 0)
+    headers = [(b"x-api-key", key.encode())]
+    found = door.authenticate(headers, RESOURCE)
+    assert found is not None
+    assert found.expires_at == ends_at
+    parts.clock.now = ends_at
+    assert code(door, headers) == "expired_token"

@@ -10,7 +10,7 @@ import orjson
 
 from support.raw_http import Peer, RawServer, raw_server
 
-DISCOVERED = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
+DISCOVERED: dict[str, Any] = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
 
 
 @dataclass
@@ -134,13 +134,13 @@ async def raw_upstream(
             if not line:
                 return
             upstream.heard.append(b"\n".join([line, *(b"%b: %b" % pair for pair in head.items()), body]))
-            message = orjson.loads(body) if body else {}
+            message: dict[str, Any] = orjson.loads(body) if body else {}
             if message.get("method") == "tools/call":
                 call = Call(peer, head, body, message)
                 upstream.calls.append(call)
                 await tools.get(call.name, echo)(call)
                 continue
-            result = {"tools": shown} if message.get("method") == "tools/list" else DISCOVERED
+            result: dict[str, Any] = {"tools": shown} if message.get("method") == "tools/list" else DISCOVERED
             await peer.say(http(orjson.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})))
 
     async with raw_server(behave) as server:
