@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command; return its exit code: 0 all claims held, 1 not, 130 interrupted."""
+    """Run the command; return its exit code: 0 all claims held, or `--up` was ended; 1 not; 130 interrupted."""
     parser = argparse.ArgumentParser(prog="demos/demo.py", description=__doc__)
     parser.add_argument("--up", action="store_true", help="serve the same configuration until Ctrl-C")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write; default: .demo")
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"\nfailed: something took too long; logs are in {folder}", file=sys.stderr)
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("\ninterrupted; nothing is left running", file=sys.stderr)
-        return INTERRUPTED
+        return 0 if options.up else INTERRUPTED
     return 1
 
 

@@ -59,6 +59,7 @@ def greeting(stage: Stage, access_token: str) -> str:
         "",
         f"A token of `{AGENT}`, good for an hour, for the shell from which you start your client:",
         f"  export AGENT_GATEWAY_TOKEN={access_token}",
+        f"  {command} token {AGENT}   # a new one",
         "",
         "The entry for your client (add --write to put it in place):",
         *(f"  {command} connect {client}" for client in CLIENTS),
