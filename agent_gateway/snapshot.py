@@ -18,7 +18,7 @@ from agent_gateway.ports import McpUpstream
 from agent_gateway.runtime.schemas import Validator
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
-from gateway_policies.rates import Rate
+from gateway_policies.rates import RateRules
 from mcp_registry.catalog import Catalog, View
 
 
@@ -70,7 +70,7 @@ class Snapshot:
     catalog: Catalog
     bundle: PolicyBundle
     charges: ChargeTable
-    rates: tuple[Rate, ...]
+    rates: RateRules
     upstreams: Mapping[str, McpUpstream]
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]

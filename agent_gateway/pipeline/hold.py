@@ -5,7 +5,6 @@ from agent_gateway.pipeline.services import Services
 from agent_gateway.snapshot import Snapshot
 from agent_gateway.stores.take_hold import take_hold
 from gateway_policies.decision import Permit
-from gateway_policies.rates import keys_for
 
 
 async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permit: Permit) -> None:
@@ -14,8 +13,9 @@ async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permi
     Does not suspend while this worker's leases suffice.
     """
     call = permit.call
-    if snapshot.rates:
-        services.rates.take(keys_for(snapshot.rates, call.principal, call.capability), services.monotonic_ns())
+    keys = snapshot.rates.keys_for(call.principal, call.capability)
+    if keys:
+        services.rates.take(keys, services.monotonic_ns())
     charges = snapshot.charges.charges_for(call.principal, call.capability, call.at)
     if charges:
         exchange.hold = await take_hold(services.ledger, call.id, charges)

@@ -27,6 +27,7 @@ from agent_gateway.snapshot import Route, Snapshot
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.principal import Principal
+from gateway_policies.rates import RateRules
 from gateway_policies.refusal import Refusal
 from gateway_policies.sources import PolicyErrors, PolicySource
 from gateway_policies.world import World
@@ -109,7 +110,7 @@ class Provisioner:
             catalog=catalog,
             bundle=bundle,
             charges=ChargeTable(governance.budgets_of(config)),
-            rates=governance.rates_of(config),
+            rates=RateRules(governance.rates_of(config)),
             upstreams={name: one.upstream for name, one in kept.items()},
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),

@@ -20,6 +20,7 @@ from gateway_policies.refusal import OverRate
 SECOND_NS = 1_000_000_000
 MAX_PERIOD_S = 10 * 366 * 86_400
 MAX_COUNT = 1_000_000_000
+MAX_REMEMBERED = 50_000  # callers and capabilities whose keys are kept
 MAX_SUBJECTS = 100_000  # whose arrival times one worker remembers
 _MILLISECOND_NS = 1_000_000
 
@@ -78,6 +79,30 @@ def keys_for(rates: Iterable[Rate], principal: Principal, capability: Capability
         for subject, names in subjects_of(rate.scope, principal, capability)
         if any(matches(rate.match, name) for name in names)
     )
+
+
+class RateRules:
+    """`keys_for` of one set of rates, remembered: matching on every call would cost more than the rate itself.
+
+    Bounded: beyond `max_remembered` the answer worked out longest ago is forgotten. Belongs to one snapshot.
+    """
+
+    def __init__(self, rates: Iterable[Rate], max_remembered: int = MAX_REMEMBERED) -> None:
+        self._rates = tuple(rates)
+        self._max_remembered = max_remembered
+        self._known: dict[tuple[object, ...], tuple[RateKey, ...]] = {}
+
+    def keys_for(self, principal: Principal, capability: Capability) -> tuple[RateKey, ...]:
+        """Return what `keys_for` returns."""
+        if not self._rates:
+            return ()
+        key = (principal.tenant, principal.id, principal.teams, capability.name)
+        keys = self._known.get(key)
+        if keys is None:
+            keys = self._known[key] = keys_for(self._rates, principal, capability)
+            if len(self._known) > self._max_remembered:
+                del self._known[next(iter(self._known))]
+        return keys
 
 
 def step(arrival_ns: int, now_ns: int, rate: Rate) -> tuple[int, int]:

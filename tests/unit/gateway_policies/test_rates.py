@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
-from gateway_policies.rates import MAX_COUNT, MAX_PERIOD_S, SECOND_NS, Rate, RateKey, RateTable, keys_for, share, step
+from gateway_policies.rates import (
+    MAX_COUNT,
+    MAX_PERIOD_S,
+    SECOND_NS,
+    Rate,
+    RateKey,
+    RateRules,
+    RateTable,
+    keys_for,
+    share,
+    step,
+)
 from gateway_policies.refusal import OverRate
 
 PLANNER = Principal(kind="agent", id="planner", tenant="acme", teams=("acme/research",))
@@ -140,3 +151,33 @@ def test_workers_that_share_a_rate_keep_its_pace(of: Rate, workers: int) -> None
 def test_a_rate_that_makes_no_sense_cannot_be_made(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         replace(rate(), **wrong)
+
+
+def test_remembered_keys_are_those_worked_out_anew_for_each_caller_and_capability() -> None:
+    rates = (
+        Rate("all", "tenant", "*", 5),
+        Rate("own", "agent", "acme/planner", 2),
+        Rate("log", "capability", "git__*", 1),
+    )
+    rules = RateRules(rates)
+    callers = [
+        Principal(kind="agent", id="planner", tenant="acme", teams=("acme/research",)),
+        Principal(kind="agent", id="planner", tenant="acme"),
+        Principal(kind="agent", id="other", tenant="acme"),
+        Principal(kind="agent", id="planner", tenant="umbrella"),
+    ]
+    tools = [Capability(name=name, native="x", upstream="x") for name in ("git__log", "time__now")]
+    for _ in range(2):
+        for caller in callers:
+            for tool in tools:
+                assert rules.keys_for(caller, tool) == keys_for(rates, caller, tool)
+
+
+def test_no_rates_ask_for_no_keys_and_few_are_remembered() -> None:
+    tool = Capability(name="git__log", native="log", upstream="git")
+    planner = Principal(kind="agent", id="planner", tenant="acme")
+    assert RateRules(()).keys_for(planner, tool) == ()
+    rules = RateRules((Rate("all", "tenant", "*", 5),), max_remembered=1)
+    other = Principal(kind="agent", id="other", tenant="umbrella")
+    assert rules.keys_for(planner, tool) != rules.keys_for(other, tool)
+    assert rules.keys_for(planner, tool) == keys_for((Rate("all", "tenant", "*", 5),), planner, tool)
