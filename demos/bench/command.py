@@ -14,7 +14,7 @@ SETS: Mapping[str, tuple[recipes.Recipe, ...]] = {
     "mcp": (recipes.DIRECT, recipes.NGINX, recipes.PYTHON_PROXY, gateway.GATEWAY_BARE, gateway.GATEWAY_FULL),
     "full": (recipes.NGINX, recipes.PYTHON_PROXY, gateway.GATEWAY_FULL),
 }
-FULL_FLOOR = 0.12  # nginx CPU / gateway-full CPU
+FULL_FLOOR = 0.12  # nginx CPU / gateway-full CPU: the target
 PROXY_PER_NGINX = 0.75  # nginx CPU / python-proxy CPU, as measured: translates the floor where nginx is missing
 
 
