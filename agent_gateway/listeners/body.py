@@ -61,7 +61,7 @@ class ClientWatch:
 
     __slots__ = ("_handle", "_left", "_receive", "_task")
 
-    def __init__(self, receive: Receive, left: Callable[[], None], after_s: float = 0.02) -> None:
+    def __init__(self, receive: Receive, left: Callable[[], None], after_s: float = 0.25) -> None:
         self._receive = receive
         self._left = left
         self._task: asyncio.Task[None] | None = None
