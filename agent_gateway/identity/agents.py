@@ -12,6 +12,7 @@ from joserfc.jwk import Key
 
 from agent_gateway.identity.api_keys import ApiKey
 from agent_gateway.identity.client_secrets import SecretHash
+from agent_gateway.identity.compact import ASYMMETRIC
 
 ClaimValue = str | int | bool
 
@@ -22,9 +23,10 @@ class ConfigurationConflict(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PrivateKeyJwt:
-    """The public keys that a client signs its assertions with."""
+    """The public keys that a client signs its assertions with, and the algorithms it may use."""
 
     keys: tuple[Key, ...]
+    algorithms: frozenset[str] = ASYMMETRIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,8 @@ class Agent:
     def secrets(self) -> tuple[SecretHash, ...]:
         return tuple(credential for credential in self.credentials if isinstance(credential, SecretHash))
 
-    def public_keys(self) -> tuple[Key, ...]:
-        found = (credential.keys for credential in self.credentials if isinstance(credential, PrivateKeyJwt))
-        return tuple(key for keys in found for key in keys)
+    def signers(self) -> tuple[PrivateKeyJwt, ...]:
+        return tuple(credential for credential in self.credentials if isinstance(credential, PrivateKeyJwt))
 
 
 class Agents:

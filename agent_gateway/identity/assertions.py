@@ -3,8 +3,8 @@
 Source: RFC 7523 3, and 7523bis on the one audience.
 """
 
-from agent_gateway.identity.agents import Agent
-from agent_gateway.identity.compact import ASYMMETRIC, Compact, Malformed, is_signed_by, seconds, text, texts
+from agent_gateway.identity.agents import Agent, PrivateKeyJwt
+from agent_gateway.identity.compact import Compact, Malformed, is_signed_by, seconds, text, texts
 from agent_gateway.identity.replay import ReplayGuard
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -26,8 +26,7 @@ def is_proof(assertion: Compact, agent: Agent, audiences: frozenset[str], now: f
     audiences  our issuer and token endpoint; the assertion must name exactly one of them and nobody else
     The id is taken only when everything else holds, so a forgery cannot use up an id.
     """
-    keys = [key for key in agent.public_keys() if not assertion.key_id or key.kid in (None, assertion.key_id)]
-    if not any(is_signed_by(assertion, key, ASYMMETRIC) for key in keys):
+    if not any(_is_by(assertion, signer) for signer in agent.signers()):
         return False
     claims = assertion.claims
     try:
@@ -44,3 +43,8 @@ def is_proof(assertion: Compact, agent: Agent, audiences: frozenset[str], now: f
     if not is_timely or is_early or not 0 < len(used_id) <= MAX_ID_CHARS:
         return False
     return used.claim(agent.id, used_id, expires_at)
+
+
+def _is_by(assertion: Compact, signer: PrivateKeyJwt) -> bool:
+    keys = (key for key in signer.keys if not assertion.key_id or key.kid in (None, assertion.key_id))
+    return any(is_signed_by(assertion, key, signer.algorithms) for key in keys)

@@ -137,7 +137,8 @@ def _credential(
     if isinstance(credential, ClientSecret):
         return _hashed(name, loaded.reveal(credential.secret), keep)
     if isinstance(credential, PrivateKeyJwtConfig):
-        return PrivateKeyJwt(_public_keys(name, loaded.key_sets[credential.jwks_path]))
+        keys = _public_keys(name, loaded.key_sets[credential.jwks_path])
+        return PrivateKeyJwt(keys, frozenset(credential.algorithms))
     if isinstance(credential, ApiKeyConfig):
         return ApiKey(credential.id, credential.sha256, _end_of(credential.expires))
     return OidcBinding(credential.issuer, tuple(sorted(credential.match.items())))

@@ -6,8 +6,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from agent_gateway.identity import assertions, compact
+from agent_gateway.identity.agents import Agent, PrivateKeyJwt
 from agent_gateway.identity.assertions import ASSERTION_TYPE
-from agent_gateway.identity.replay import FileReplay
+from agent_gateway.identity.replay import FileReplay, MemoryReplay
 from agent_gateway.identity.throttle import MAX_FAILURES, WINDOW_S
 from agent_gateway.identity.token_service import TokenAnswer, TokenGuards, TokenRequest, TokenService, TokenSettings
 from support.identity_parts import ISSUER, LONG_SECRET, SHORT_SECRET, Parts, ask, basic, claims_of
@@ -192,6 +194,14 @@ def test_an_assertion_wrong_in_one_way_is_refused_and_costs_no_id(parts: Parts, 
         "invalid_client",
     )
     assert by_assertion(service, parts.assertion()).status == 200
+
+
+def test_an_assertion_counts_only_when_signed_with_an_algorithm_of_its_agent(parts: Parts) -> None:
+    for algorithms, is_proof in ((frozenset({"RS256", "ES384"}), False), (frozenset({"ES256"}), True)):
+        agent = Agent("signer", "beta", credentials=(PrivateKeyJwt((parts.client_key,), algorithms),))
+        now, used = parts.clock(), MemoryReplay(clock=parts.clock)
+        read = compact.read(parts.assertion())
+        assert assertions.is_proof(read, agent, frozenset({ISSUER}), now, used) is is_proof
 
 
 def test_an_assertion_by_another_key_or_of_another_kind_is_refused(parts: Parts, service: TokenService) -> None:
