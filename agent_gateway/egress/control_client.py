@@ -76,8 +76,7 @@ class CheckedTransport(httpx2.AsyncHTTPTransport):
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls or httpx2.create_ssl_context(trust_env=False),
             max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
-            keepalive_expiry=15.0,
+            max_keepalive_connections=0,  # these requests are rare: nothing is kept that somebody would have to close
             network_backend=backend,
         )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway_policies.bundle import compile_bundle
+from gateway_policies.bundle import MAX_MEMO, MAX_NEAR, compile_bundle
 from gateway_policies.decision import Permit
 from gateway_policies.sources import PolicyErrors, PolicySource
 from gateway_policies.world import World
@@ -171,3 +171,24 @@ permit(principal is Workload in Tenant::"rival", action, resource) when { princi
     permitted = [principal for principal in EVERYONE if made.decide(call(principal, LOG)).is_permit]
     assert permitted == [PLANNER, ANA, BUILD]
     assert [bool(made.visible(principal, [LOG])) for principal in (ROBOT, MOLE)] == [False, False]
+
+
+def test_more_arguments_than_are_remembered_are_still_decided_each_on_its_own() -> None:
+    made = bundle(PATHS)
+    for _ in range(2):
+        for n in range(MAX_MEMO + 5):
+            assert made.decide(call(PLANNER, LOG, {"path": f"/repo/{n}"})).is_permit
+            assert not made.decide(call(PLANNER, LOG, {"path": f"/etc/{n}"})).is_permit
+
+
+def test_more_plans_than_are_kept_near_are_found_again() -> None:
+    made = bundle('@id("all") permit(principal, action, resource);')
+    first = made.plan(PLANNER, NOW, "r")
+    for n in range(MAX_NEAR + 1):
+        made.plan(PLANNER, NOW, f"r{n}")
+    assert made.plan(PLANNER, NOW, "r") is first
+
+
+def test_an_equal_principal_that_is_another_object_gets_the_same_plan() -> None:
+    made = bundle(PATHS)
+    assert made.plan(replace(PLANNER), LOG, "r") is made.plan(PLANNER, LOG, "r")
