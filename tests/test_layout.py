@@ -5,10 +5,12 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from agent_gateway import VERSION
 from support.sources import MADE, PACKAGES, ROOT, files, shown
 
 TOP_LEVEL = frozenset(
@@ -143,3 +145,8 @@ def test_no_test_sleeps_or_replaces_attributes() -> None:
         and (node.value.id, node.attr) in forbidden
     ]
     assert found == []
+
+
+def test_the_package_and_the_distribution_have_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION

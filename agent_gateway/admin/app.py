@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
+from agent_gateway import VERSION
 from agent_gateway.admin.audit_routes import Streams, audit_routes
 from agent_gateway.admin.catalog_routes import catalog_routes
 from agent_gateway.admin.health_routes import health_routes
@@ -25,7 +26,7 @@ from agent_gateway.identity.ring import RingBroken
 from agent_gateway.listeners.body import ClientGone, Message, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import HeadRules, check_head, check_json_post, hosts_of, origin_of
 from agent_gateway.runtime.books import DataDir
-from agent_gateway.runtime.gateway import VERSION, Gateway
+from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.keeper import Keeper
 from agent_gateway.snapshot import Snapshot
 from gateway_policies.principal import Principal

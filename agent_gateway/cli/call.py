@@ -14,13 +14,13 @@ import typer
 from msgspec import Raw
 from rich.console import Console
 
+from agent_gateway import VERSION
 from agent_gateway.cli.arguments import ArgOption, ArgsOption, read_arguments
 from agent_gateway.cli.local import Door, agent_token, resource_named
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.problems import did_you_mean
 from agent_gateway.errors import REASON_KEY
-from agent_gateway.runtime.gateway import VERSION
 from gateway_policies.refusal import Refusal, UpstreamUnreachable
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import HEADER_MISMATCH

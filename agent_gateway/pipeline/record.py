@@ -48,7 +48,7 @@ async def record_refusal(services: Services, snapshot: Snapshot, exchange: Excha
     except Refusal:
         services.metrics.count_refusal("unrecorded")
     except asyncio.CancelledError:
-        settle(services, exchange)
+        settle(services, exchange)  # still as refused: that is how it ended before its caller left
         raise
 
 

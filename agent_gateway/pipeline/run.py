@@ -58,6 +58,10 @@ async def run(
         await record_refusal(services, snapshot, exchange, refusal)
         raise
     except asyncio.CancelledError:
+        exchange.status, exchange.code = "cancelled", "cancelled"
+        settle(services, exchange)
+        raise
+    except BaseException:  # a fault of our own: the hold goes back and the record is closed all the same
         settle(services, exchange)
         raise
     return await _carry(services, exchange, permit, forward)

@@ -20,7 +20,7 @@ def settle(services: Services, exchange: Exchange) -> None:
         return
     exchange.is_settled = True
     if exchange.status == "open":
-        exchange.status, exchange.code = "cancelled", "cancelled"
+        exchange.status, exchange.code = "lost", "internal"  # nobody said how it ended: the gateway itself failed
     hold = exchange.hold
     if exchange.decision_index is None:
         if hold is not None:

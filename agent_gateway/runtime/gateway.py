@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 
+from agent_gateway import VERSION
 from agent_gateway.audit import records
 from agent_gateway.identity.sealing import Sealer
 from agent_gateway.listeners.body import Send
@@ -29,7 +30,6 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
 
-VERSION = "0.1.0"
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ENDED_SESSIONS = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all

@@ -56,6 +56,7 @@ class Worker:
     keeper: Keeper
     books: Books
     data: DataDir
+    watch: Watch
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +92,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         chores.start("gauges", lambda: _observe(gateway))
         chores.start("key rotation", lambda: _rotate_keys(keys, sealer, key_life_s))
         try:
-            yield Worker(gateway, keeper, books, data)
+            yield Worker(gateway, keeper, books, data, watch)
         finally:
             await chores.aclose()
             await keeper.aclose()
@@ -116,7 +117,7 @@ async def serve(
     async with working(path, workers=workers) as worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, _nudge, worker)
+        loop.add_signal_handler(signal.SIGHUP, worker.watch.nudge)
         limits = worker.gateway.snapshot.config.limits
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
@@ -144,11 +145,6 @@ async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
         yield used
     finally:
         used.close()
-
-
-def _nudge(worker: Worker) -> None:
-    task = asyncio.ensure_future(worker.keeper.reload(worker.gateway))
-    task.add_done_callback(lambda done: done.exception())
 
 
 async def _observe(gateway: Gateway) -> None:

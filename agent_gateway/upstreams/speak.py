@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from agent_gateway import VERSION
 from agent_gateway.ports import ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
@@ -23,7 +24,7 @@ from mcp_registry.protocol.headers import HeaderParam, header_params
 from mcp_registry.protocol.outbound import Outgoing, Speaker
 from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
-GATEWAY: Final = Speaker(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}'))
+GATEWAY: Final = Speaker(info=Raw(envelope.write({"name": "agent-gateway", "version": VERSION})))
 _ANNOTATION: Final = b"x-mcp-header"
 
 
