@@ -1,4 +1,4 @@
-"""When the gateway itself fails inside a call: one error, a closed record, nothing kept back, and the next call works."""
+"""When the gateway itself fails inside a call: one error, a closed record, nothing kept back, the next call works."""
 
 from collections.abc import Callable
 from dataclasses import replace
