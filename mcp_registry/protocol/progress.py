@@ -28,11 +28,6 @@ def caller_token(meta: Mapping[str, Raw]) -> bytes | None:
     return _scalar(meta.get("progressToken"))
 
 
-def is_for(params: Raw | None, token: bytes) -> bool:
-    """Say whether progress params bear our `token` (raw, as we sent it)."""
-    return params is not None and _same(_member(params, "progressToken"), token)
-
-
 def progress(params: Raw, token: bytes) -> bytes:
     """Write a progress notification with `token` (raw) in place of the one in `params`; the rest stays.
 
@@ -73,17 +68,6 @@ def is_loggable(params: Raw | None, minimum: str | None) -> bool:
 
 class _Level(msgspec.Struct):
     level: str
-
-
-def _member(params: Raw, name: str) -> bytes | None:
-    try:
-        return _scalar(envelope.read_object(params).get(name))
-    except msgspec.DecodeError:
-        return None
-
-
-def _same(left: bytes | None, right: bytes) -> bool:
-    return left is not None and (left == right or id_key(left) == id_key(right))
 
 
 def _scalar(raw: Raw | None) -> bytes | None:

@@ -70,14 +70,6 @@ def list_result(items: bytes, reader: Reader, *, next_cursor: str | None = None,
 DEGRADED_KEY: Final = "agent-gateway/degraded"
 
 
-def error_result(text: str, reader: Reader) -> bytes:
-    """Write a `tools/call` result that tells the model what went wrong (`isError`)."""
-    result: dict[str, object] = {"content": [{"type": "text", "text": text}], "isError": True}
-    if reader.era == "modern":
-        result |= {"resultType": "complete", "_meta": {META_SERVER_INFO: reader.server_info}}
-    return envelope.write(result)
-
-
 def legacy_tool(definition: Raw) -> Raw:
     """Return a tool definition as legacy readers may read it: an `outputSchema` that is no object's is dropped.
 

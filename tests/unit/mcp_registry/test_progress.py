@@ -6,7 +6,7 @@ import pytest
 from msgspec import DecodeError, Raw
 
 from mcp_registry.protocol import progress
-from mcp_registry.protocol.progress import caller_token, cancelled, cancelled_id, id_key, is_for, is_loggable
+from mcp_registry.protocol.progress import caller_token, cancelled, cancelled_id, id_key, is_loggable
 
 
 @pytest.mark.parametrize(
@@ -32,22 +32,6 @@ def test_progress_is_rewritten_in_its_token_alone() -> None:
     )
     with pytest.raises(DecodeError):
         progress.progress(Raw(b"[]"), b"7")
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        (b'{"progressToken":"a"}', True), (b'{"progressToken":"\\u0061"}', True), (b'{"progressToken":"b"}', False),
-        (b'{"progressToken":null}', False), (b"{}", False), (b"[]", False),
-    ],
-)  # fmt: skip
-def test_progress_belongs_to_the_request_whose_token_it_bears(params: bytes, expected: bool) -> None:
-    assert is_for(Raw(params), b'"a"') is expected
-
-
-def test_progress_without_params_belongs_to_nobody() -> None:
-    assert not is_for(None, b"1")
-    assert not is_for(Raw(b'{"progressToken":"1"}'), b"1")
 
 
 def test_a_cancellation_names_the_request_and_maybe_why() -> None:

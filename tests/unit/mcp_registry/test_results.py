@@ -9,7 +9,7 @@ from mcp_types.methods import validate_server_result
 from msgspec import Raw
 
 from gateway_policies.refusal import UpstreamFailed
-from mcp_registry.protocol.results import Reader, call_result, error_result, legacy_tool, list_result
+from mcp_registry.protocol.results import Reader, call_result, legacy_tool, list_result
 from mcp_registry.protocol.versions import Era
 
 INFO = Raw(b'{"name":"agent-gateway","version":"1"}')
@@ -145,11 +145,6 @@ def test_a_list_says_what_its_reader_needs() -> None:
         "tools": [],
         "_meta": {"agent-gateway/degraded": "d"},
     }
-
-
-def test_an_error_for_the_model_is_a_result() -> None:
-    assert json.loads(error_result("no", LEGACY)) == {"content": [{"type": "text", "text": "no"}], "isError": True}
-    validate_server_result("tools/call", "2026-07-28", json.loads(error_result("no", MODERN)))
 
 
 def test_a_legacy_reader_never_sees_an_output_schema_that_is_no_objects() -> None:
