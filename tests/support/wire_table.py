@@ -58,8 +58,8 @@ def _one(name: str, one: Parameter, value: object, url: str, path: str = "/c", *
     )
 
 
-def _path(style: str, explode: bool, value: object, written: str) -> Wire:
-    kind = "primitive" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+def _path(style: str, explode: bool, value: Any, written: str) -> Wire:
+    kind = {"str": "primitive", "list": "array", "dict": "object"}[type(value).__name__]
     one = parameter("color", "path", style, explode)
     return _one(f"path {style} explode={explode} {kind}", one, value, f"/c/{written}/x", "/c/{color}/x")
 
