@@ -73,6 +73,19 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "invariant.bad-config-changes-nothing": Requirement(
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
+    # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.wire-table": Requirement(
+        "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
+    ),
+    "mesh.path-stays": Requirement(
+        "issue 5, bad input", "no argument changes which segments a path has, however often it is encoded"
+    ),
+    "mesh.header-injection": Requirement(
+        "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
+    ),
+    "mesh.servers-pinned": Requirement(
+        "issue 5, 3", "an operation's own server is used only on the registered origin, or where an operator says so"
+    ),
     # --- the house -------------------------------------------------------------------------
     "house.layout": Requirement("issue 1", "the top level holds what DESIGN names, and imports point down"),
     "house.a2a-sdk-coexists": Requirement("DESIGN, Shape", "`import a2a` is the SDK, beside our `a2a/` folder"),

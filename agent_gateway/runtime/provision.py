@@ -220,7 +220,7 @@ async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw]) -> Upstre
     config = loaded.config.upstreams[name]
     rules = [
         ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
-        for pattern, rule in config.tools.items()
+        for pattern, rule in config.rules().items()
     ]
     return await asyncio.to_thread(read_upstream, UpstreamTools(name, definitions, frozenset(config.tags), rules))
 
