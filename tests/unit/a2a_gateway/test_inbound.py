@@ -106,7 +106,8 @@ def test_a_webhook_is_found_wherever_a_version_puts_it() -> None:
         ),
         ("config", "pushNotificationConfig"): rest(
             "POST", "/v1/tasks/t/pushNotificationConfigs", headers={},
-            body={"parent": "tasks/t", "config": {"name": "tasks/t/pushNotificationConfigs/c", "pushNotificationConfig": nested}},
+            body={"parent": "tasks/t",
+                  "config": {"name": "tasks/t/pushNotificationConfigs/c", "pushNotificationConfig": nested}},
         ),
         ("config",): rest("POST", "/v1/tasks/t/pushNotificationConfigs", {"config": nested}, headers={}),
         ("configuration", "taskPushNotificationConfig"): rpc(
@@ -116,7 +117,8 @@ def test_a_webhook_is_found_wherever_a_version_puts_it() -> None:
             "message/stream", {"message": OLD, "configuration": {"pushNotificationConfig": nested}}
         ),
         ("configuration", "pushNotification"): rest(
-            "POST", "/v1/message:stream", {"message": OLD_PROTO, "configuration": {"pushNotification": nested}}, headers={}
+            "POST", "/v1/message:stream", headers={},
+            body={"message": OLD_PROTO, "configuration": {"pushNotification": nested}},
         ),
     }  # fmt: skip
     for path, one in found.items():
