@@ -120,6 +120,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
+    # --- A2A -------------------------------------------------------------------------------
+    "a2a.one-operation": Requirement(
+        "issue 4.1", "an operation is the same call in JSON-RPC and HTTP+JSON, 1.0 and 0.3, with and without tenant"
+    ),
+    "a2a.version-negotiation": Requirement(
+        "A2A 3.6", "`A2A-Version` or its query form decides, empty is 0.3, any other version is -32009"
+    ),
+    "a2a.no-second-reading": Requirement(
+        "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
@@ -149,6 +159,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
+    # --- agents ----------------------------------------------------------------------------
+    "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
+    "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),
