@@ -149,6 +149,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
+    # --- agents ----------------------------------------------------------------------------
+    "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
+    "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),
