@@ -6,7 +6,7 @@ body with status 200.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent_gateway.gaps import TEXT_MARKS, Gaps
 from agent_gateway.ports import HttpClient, HttpRequest, UpstreamAnswer, UpstreamRequest
@@ -16,11 +16,11 @@ from agent_gateway.upstreams.h1 import H1Connection, Taker
 from agent_gateway.upstreams.h1_response import H1Response
 from agent_gateway.upstreams.http_exchange import garbage
 from agent_gateway.upstreams.http_pool import HttpPool, Target, payload_of, target_of
+from agent_gateway.upstreams.legacy_sessions import PLAIN
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
 
-PLAIN = (b"accept-encoding", b"identity")
 ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _ = TEXT_MARKS
 _LENGTH = b"content-length: "
 
@@ -59,7 +59,7 @@ class Direct:
 
     def form(self, request: UpstreamRequest, version: str, credentials: Sequence[tuple[bytes, bytes]]) -> Form | None:
         """Write `request`, whose arguments and traceparent are marks; None when it cannot have gaps."""
-        speaker = replace(speak.GATEWAY, version=version)
+        speaker = speak.speaker(request, version)
         message = speak.outgoing(request, ID_MARK.encode(), mirrors_arguments=True)
         headers = [*outbound.modern_headers(message, speaker), PLAIN, *credentials]
         body = outbound.modern_body(message, speaker)
