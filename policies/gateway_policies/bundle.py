@@ -4,20 +4,22 @@
     bundle.decide(call)                          # deny by default, and on any doubt
     bundle.visible(principal, capabilities)      # those callable for some arguments
 
-Decisions are Cedar's own, on the policies in scope. What does not depend on
-arguments, time or operation is remembered, under the whole principal and capability.
+Decisions are Cedar's, on the policies in scope: worked out by the compiled engine, which a fuzz
+test holds to Cedar, and asked of Cedar itself wherever that engine is not sure. What does not
+depend on arguments, time or operation is remembered, under the whole principal and capability.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 import cedarpy
 
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
 from gateway_policies.call import Call, Capability
+from gateway_policies.compiled import judge
 from gateway_policies.decision import Decision, Reason
 from gateway_policies.engine import (
     Question,
@@ -162,10 +164,14 @@ class PolicyBundle:
         reads = _together(self.rules.reads[position] for position in policies)
         scene = Scene(subject, resource, call_context(principal, route), self.standing)
         plan = Plan(subject, resource, policies, reads, is_visible(self.rules, policies, scene))
+        try:
+            self._reachable(plan, (principal, capability))
+        except ValueError:  # Cedar cannot be told of one of them
+            return replace(plan, fixed=self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible))
         if reads.is_dynamic:
             return plan
         call = Call("", principal, ACTION_OF[capability.kind], capability, {}, 0.0, route)
-        return Plan(subject, resource, policies, reads, plan.is_visible, self._decide(plan, call))
+        return replace(plan, fixed=self._decide(plan, call))
 
     def _decide(self, plan: Plan, call: Call) -> Decision:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
@@ -188,31 +194,33 @@ class PolicyBundle:
         if now is None:
             return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)
         known = {**call_context(call.principal, call.route), "operation": call.operation, "now": now}
-        verdict = self._ask(plan, call, {**known, "args": seen})
+        scene = Scene(plan.principal, plan.resource, {**known, "args": as_values(seen)}, self.standing)
+        verdict = judge(self.rules, plan.policies, scene)
+        if verdict is None:
+            verdict = self._ask(plan, call, {**known, "args": seen})
         if verdict.is_allowed:
             return Decision("permit", self._ids(plan, verdict.determining), self.stamp)
-        scene = Scene(plan.principal, plan.resource, {**known, "args": as_values(seen)}, self.standing)
         return self._forbid(plan, verdict, scene)
 
     def _ask(self, plan: Plan, call: Call, context: Mapping[str, object]) -> Verdict:
-        """Put the call to Cedar, on the policies in scope."""
+        """Put the call to Cedar itself, on the policies in scope."""
         policies = self._policy_sets.get(plan.policies)
         if policies is None:
             policies = policy_set([self.policies[position] for position in plan.policies])
             self._policy_sets.put(plan.policies, policies)
-        key = (call.principal, call.capability)
+        entities = self._reachable(plan, (call.principal, call.capability))
+        question = Question(plan.principal.uid, ACTION_OF[call.capability.kind], plan.resource.uid, context)
+        return evaluate(question, policies, entities, self.rules.schema)
+
+    def _reachable(self, plan: Plan, key: tuple[Principal, Capability]) -> cedarpy.Entities:
+        """Return Cedar's handle of what the policies in scope can reach; raises `ValueError` when it takes them not."""
         entities = self._entities.get(key)
         if entities is None:
             named = [uid for position in plan.policies for uid in self.rules.named[position]]
-            try:
-                entities = entities_handle(
-                    reachable_entities(plan.principal, plan.resource, named, self.standing), self.rules.schema
-                )
-            except ValueError:
-                return Verdict(is_allowed=False, determining=(), failed=(), is_complete=False)
+            reachable = reachable_entities(plan.principal, plan.resource, named, self.standing)
+            entities = entities_handle(reachable, self.rules.schema)
             self._entities.put(key, entities)
-        question = Question(plan.principal.uid, ACTION_OF[call.capability.kind], plan.resource.uid, context)
-        return evaluate(question, policies, entities, self.rules.schema)
+        return entities
 
     def _forbid(self, plan: Plan, verdict: Verdict, scene: Scene) -> Decision:
         in_scope = [self.policies[position] for position in plan.policies]

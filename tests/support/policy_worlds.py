@@ -113,6 +113,12 @@ def known(entity: Entity | None) -> Entity:
 
 def cedar_allows(text: str, schema: cedarpy.Schema, attempt: Call, world: World = WORLD) -> bool:
     """Ask Cedar about `attempt` on the whole text and the whole world; an error denies."""
+    result = ask_cedar(text, schema, attempt, world)
+    return result.decision is cedarpy.Decision.Allow and not result.diagnostics.errors
+
+
+def ask_cedar(text: str, schema: cedarpy.Schema, attempt: Call, world: World = WORLD) -> cedarpy.AuthzResult:
+    """Return what Cedar says of `attempt` on the whole text and world; policies are `policy0` and so on."""
     principal = known(principal_entity(world, attempt.principal))
     resource = known(capability_entity(world, attempt.capability))
     every = standing_entities(
@@ -140,7 +146,7 @@ def cedar_allows(text: str, schema: cedarpy.Schema, attempt: Call, world: World 
     handle = cedarpy.Entities.from_json_str(document, schema)  # pyright: ignore[reportUnknownMemberType]
     result = cedarpy.is_authorized(request, text, handle, schema)  # pyright: ignore[reportUnknownMemberType]
     assert not any("failed to build" in error for error in result.diagnostics.errors), result.diagnostics.errors
-    return result.decision is cedarpy.Decision.Allow and not result.diagnostics.errors
+    return result
 
 
 def names(capabilities: Sequence[Capability]) -> list[str]:

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from itertools import product
 
+import cedarpy
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Call
 from gateway_policies.principal import Principal
-from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, bundle, call, cedar_allows, mistakes
+from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, ask_cedar, bundle, call, cedar_allows, mistakes
 
 FUZZ = settings(
     max_examples=90,
@@ -210,8 +211,12 @@ def test_a_call_is_permitted_exactly_when_cedar_allows_it_without_an_error(text:
     made = _compiled(text)
     for attempt in attempts:
         decision = made.decide(attempt)
-        expected = cedar_allows(text, made.rules.schema, _as_cedar_sees_it(made, attempt))
-        assert decision.is_permit == expected, (attempt, decision)
+        said = ask_cedar(text, made.rules.schema, _as_cedar_sees_it(made, attempt))
+        is_allowed = said.decision is cedarpy.Decision.Allow and not said.diagnostics.errors
+        assert decision.is_permit == is_allowed, (attempt, decision)
+        if not said.diagnostics.errors and decision.code != "argument_type":
+            determining = [made.policies[int(name.removeprefix("policy"))].id for name in said.diagnostics.reasons]
+            assert decision.policies == tuple(sorted(determining)), (attempt, decision)
         assert decision == made.decide(attempt)
         assert decision.is_visible or not decision.is_permit
 
