@@ -99,14 +99,22 @@ def _ill_typed(readings: Iterable[Reading], schema: cedarpy.Schema) -> list[Poli
     mistakes: list[PolicyMistake] = []
     for reading in readings:
         result = cedarpy.validate_policies(reading.policy.text, schema)  # pyright: ignore[reportUnknownMemberType]
-        # Cedar says the same once for every action: once is enough.
-        messages = list(dict.fromkeys(_FOR_ONE.sub("", error.error) for error in result.errors))
+        messages = _distinct(_FOR_ONE.sub("", error.error) for error in result.errors)
         if len(messages) > 1:  # it follows from the other one
             messages = [message for message in messages if message != _NO_ACTION]
         mistakes += [reading.policy.mistake(message, _hint(message), at=_place(message)) for message in messages]
     return mistakes
 
 
+def _distinct(messages: Iterable[str]) -> list[str]:
+    """Return one of the messages that differ only in the type of the resource: Cedar says it for each action."""
+    first: dict[str, str] = {}
+    for message in sorted(messages, key=lambda message: "Tool" not in message):
+        first.setdefault(_A_TYPE.sub("", message), message)
+    return list(first.values())
+
+
+_A_TYPE = re.compile(rf"\b({'|'.join(TYPE_OF.values())})\b")
 _FOR_ONE = re.compile('^for policy `[^`]*`, |(?: in context)? for Action::"[a-z]+"$')
 _NO_ACTION = "unable to find an applicable action given the policy scope constraints"
 _HINTS = {

@@ -209,3 +209,9 @@ def test_a_type_that_its_action_is_not_on_does_not_load() -> None:
     (mistake,) = mistakes('permit(principal, action == Action::"get", resource is Tool);')
     assert mistake.message.startswith("unable to find an applicable action")
     assert '"get" on Prompt' in mistake.hint
+
+
+@pytest.mark.parametrize(("condition", "name"), [("resource.rsk < 3", "rsk"), ('resource.uri like "x"', "uri")])
+def test_what_is_wrong_for_every_kind_is_said_once(condition: str, name: str) -> None:
+    (mistake,) = mistakes(when(condition))
+    assert mistake.message == f"attribute `{name}` on entity type `Tool` not found"
