@@ -49,8 +49,9 @@ async def call_tool(request: McpRequest) -> None:
         exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
         exchange.asked = inbound.route.view.shown_name(entry.capability)
         call = Call(
-            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
-        )
+            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
+            inbound.route.name, "tools/call",
+        )  # fmt: skip
         sent = Sent(request, entry, exchange, CallSink(request, reply))
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
