@@ -48,7 +48,7 @@ def test_schemes_hold_references_only(tmp_path: Path) -> None:
     ("more", "message"),
     [
         (", servers: {'https://u': 'http://10.0.0.1/x'}", "arguments and credentials would travel in the clear"),
-        (", servers: {'https://u': 'http://127.0.0.1/x'}", "this URL leads to this machine, which is refused by default"),
+        (", servers: {'https://u': 'http://[::1]'}", "this URL leads to this machine, which is refused by default"),
         (", slashes_in: ['no dot']", "this text has a character or a form that is not allowed"),
         (", downloads: ['https://cdn.example/path']", "this is an origin: scheme, host and port only"),
         (", command: [x]", "unknown key `command`"),
