@@ -83,6 +83,19 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.header-injection": Requirement(
         "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
     ),
+    "mesh.calls-an-api": Requirement(
+        "issue 5, 3", "a call of a generated tool is one HTTP request at the registered API"
+    ),
+    "mesh.credentials": Requirement(
+        "issue 5, 3",
+        "an operation's security, alternatives and all, is met by the gateway's own credentials or not at all",
+    ),
+    "mesh.waits-for-work": Requirement(
+        "issue 5, 3", "work that an API accepted (202) is waited for where that is wanted"
+    ),
+    "mesh.answers-are-kept-apart": Requirement(
+        "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
+    ),
     "mesh.binary-answers": Requirement(
         "issue 5, 3", "a file that an API answers with reaches the caller byte for byte"
     ),
