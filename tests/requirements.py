@@ -73,6 +73,42 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "invariant.bad-config-changes-nothing": Requirement(
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
+    # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.wire-table": Requirement(
+        "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
+    ),
+    "mesh.path-stays": Requirement(
+        "issue 5, bad input", "no argument changes which segments a path has, however often it is encoded"
+    ),
+    "mesh.header-injection": Requirement(
+        "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
+    ),
+    "mesh.calls-an-api": Requirement(
+        "issue 5, 3", "a call of a generated tool is one HTTP request at the registered API"
+    ),
+    "mesh.credentials": Requirement(
+        "issue 5, 3",
+        "an operation's security, alternatives and all, is met by the gateway's own credentials or not at all",
+    ),
+    "mesh.waits-for-work": Requirement(
+        "issue 5, 3", "work that an API accepted (202) is waited for where that is wanted"
+    ),
+    "mesh.answers-are-kept-apart": Requirement(
+        "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
+    ),
+    "mesh.binary-answers": Requirement(
+        "issue 5, 3", "a file that an API answers with reaches the caller byte for byte"
+    ),
+    "mesh.no-upstream-urls": Requirement("issue 5, 3", "no host of an API is told in an answer's location or redirect"),
+    "mesh.useful-errors": Requirement(
+        "issue 5, 3", "an API's failure is told by status, its own words and what to try"
+    ),
+    "mesh.answers-fit": Requirement(
+        "issue 5, 3", "a shown answer fits its bound, and every cut is told with the way on"
+    ),
+    "mesh.servers-pinned": Requirement(
+        "issue 5, 3", "an operation's own server is used only on the registered origin, or where an operator says so"
+    ),
     # --- the house -------------------------------------------------------------------------
     "house.layout": Requirement("issue 1", "the top level holds what DESIGN names, and imports point down"),
     "house.a2a-sdk-coexists": Requirement("DESIGN, Shape", "`import a2a` is the SDK, beside our `a2a/` folder"),
@@ -97,6 +133,25 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
+    # --- A2A -------------------------------------------------------------------------------
+    "a2a.one-operation": Requirement(
+        "issue 4.1", "an operation is the same call in JSON-RPC and HTTP+JSON, 1.0 and 0.3, with and without tenant"
+    ),
+    "a2a.version-negotiation": Requirement(
+        "A2A 3.6", "`A2A-Version` or its query form decides, empty is 0.3, any other version is -32009"
+    ),
+    "a2a.no-second-reading": Requirement(
+        "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
+    ),
+    "a2a.card-leads-here": Requirement(
+        "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"
+    ),
+    "a2a.card-drift": Requirement(
+        "issue 4.2", "a changed card is told apart by what it changes: endpoints, skills, security"
+    ),
+    "a2a.card-signatures": Requirement(
+        "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
@@ -126,6 +181,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
+    # --- agents ----------------------------------------------------------------------------
+    "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
+    "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),

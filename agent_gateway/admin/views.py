@@ -73,7 +73,7 @@ def upstream_shown(snapshot: Snapshot, name: str, info: ServerInfo | None) -> Up
     health = snapshot.upstreams[name].health()
     return UpstreamShown(
         name=name,
-        transport="stdio" if config.command is not None else "http",
+        transport="http" if config.urls() else "stdio",
         state=health.state,
         since=health.since,
         detail=health.detail,

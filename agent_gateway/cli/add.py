@@ -157,7 +157,7 @@ async def _look(loaded: Loaded, name: str) -> list[Tool]:
 
 
 def _advice(loaded: Loaded, name: str) -> str:
-    url = loaded.config.upstreams[name].url
+    url = loaded.config.upstreams[name].urls().get("url")
     if url is None:
         return "run the command in a shell: it must speak MCP on standard input and output"
     if is_loopback(url.partition("://")[2].split("/")[0].rsplit(":", 1)[0]):

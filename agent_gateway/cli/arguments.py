@@ -6,8 +6,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from agent_gateway.cli.session import Failure
+from gateway_policies import strict_json
 from gateway_policies.refusal import Refusal
-from mcp_registry.protocol import strict_json
 
 ArgOption = Annotated[
     list[str] | None,

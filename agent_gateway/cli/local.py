@@ -42,7 +42,8 @@ def endpoints(loaded: Loaded) -> dict[str, str]:
     config = loaded.config
     found = {"mcp": "/mcp"}
     found |= {name: f"/mcp/{name}" for name in config.toolsets if name != "default"}
-    found |= {f"servers/{name}": f"/servers/{name}/mcp" for name, one in config.upstreams.items() if one.enabled}
+    enabled = {name: one.kind for name, one in config.upstreams.items() if one.enabled}
+    found |= {f"servers/{name}": f"/servers/{name}/mcp" for name, kind in enabled.items() if kind != "a2a"}
     resources = {name: f"{config.listeners.data.url}{path}" for name, path in found.items()}
     return {**resources, "admin": config.listeners.admin.token_audience}
 

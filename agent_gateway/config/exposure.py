@@ -73,16 +73,14 @@ def _issuers(config: Config) -> Iterator[Fault]:
 
 
 def _upstream(here: Path, upstream: Upstream) -> Iterator[Fault]:
-    if upstream.url is None:
-        return
-    has_credential = upstream.auth.kind != "none"
-    if _plain(upstream.url) and (has_credential or not upstream.allow_private):
-        hint = "use https; plain http is for loopback, or for a private network with `allow_private` and no `auth`"
-        yield Fault((*here, "url"), "arguments and credentials would travel in the clear", hint)
-    host = urlsplit(upstream.url).hostname or ""
-    if is_loopback(host) and not upstream.allow_private:
-        hint = "set `allow_private: true` for this upstream if that is meant"
-        yield Fault((*here, "url"), "this URL leads to this machine, which is refused by default", hint)
+    has_credential = upstream.has_credential()
+    for key, url in upstream.urls().items():
+        if _plain(url) and (has_credential or not upstream.allow_private):
+            hint = "use https; plain http is for loopback, or for a private network with `allow_private` and no `auth`"
+            yield Fault((*here, key), "arguments and credentials would travel in the clear", hint)
+        if is_loopback(urlsplit(url).hostname or "") and not upstream.allow_private:
+            hint = "set `allow_private: true` for this upstream if that is meant"
+            yield Fault((*here, key), "this URL leads to this machine, which is refused by default", hint)
     if isinstance(upstream.auth, ClientCredentialsAuth) and _plain(upstream.auth.token_url):
         yield Fault((*here, "auth", "token_url"), "the client secret would travel in the clear", "use https")
 

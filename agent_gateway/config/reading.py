@@ -69,7 +69,7 @@ def _faults(document: Document, details: Sequence[ErrorDetails]) -> list[Fault]:
     for detail in details:
         if detail["type"] == "too_short" and any(_is_inside(other["loc"], detail["loc"]) for other in details):
             continue  # pydantic counts only the items that are right
-        path = _plain(document, detail["loc"])
+        path = _plain(document, detail["loc"], is_missing=detail["type"] == "missing")
         faults.append(fault_of(detail, path, schema(), is_empty=document.is_empty(path)))
     return faults
 
@@ -78,11 +78,11 @@ def _is_inside(loc: Path, outer: Path) -> bool:
     return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
-def _plain(document: Document, loc: Path) -> Path:
-    """The place of an error without what pydantic puts in between: names of variants, and `[key]`."""
+def _plain(document: Document, loc: Path, *, is_missing: bool) -> Path:
+    """The place of an error without what pydantic puts in: names of variants, and `[key]`; a missing key counts."""
     path = loc[:-1] if loc[-1:] == ("[key]",) else loc
     present = document.present(path)
-    return present if not path or present[-1:] == path[-1:] else (*present, path[-1])
+    return (*present, path[-1]) if is_missing and present[-1:] != path[-1:] else present
 
 
 def _leave_out(data: dict[str, object], paths: Sequence[Path]) -> list[Path]:

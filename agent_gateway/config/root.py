@@ -10,7 +10,7 @@ from agent_gateway.config.identities import AdminRule, Agent, Issuer, Tenant, To
 from agent_gateway.config.listeners import Limits, Listeners
 from agent_gateway.config.operations import Audit, Telemetry
 from agent_gateway.config.section import AgentId, FilePath, Name, Section
-from agent_gateway.config.upstreams import Upstream
+from agent_gateway.config.upstream_kinds import AnyUpstream
 
 
 class Config(Section):
@@ -36,7 +36,7 @@ class Config(Section):
     """Agents by name; the name is also the OAuth client id."""
     admins: tuple[AdminRule, ...] = Field(default=(), max_length=256)
     """Who may use the admin API. None by default."""
-    upstreams: Mapping[Name, Upstream] = Field(default={}, max_length=1000)
+    upstreams: Mapping[Name, AnyUpstream] = Field(default={}, max_length=1000)
     """Servers to forward to, by name; the name begins each tool's name: `{upstream}__{tool}`."""
     toolsets: Mapping[Name, Toolset] = Field(default={}, max_length=1000)
     """Bundles of tools with their own URL. Without `default`, `/mcp` shows every upstream."""

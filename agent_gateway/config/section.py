@@ -78,6 +78,15 @@ def is_loopback(host: str) -> bool:
         return bare == "localhost" or bare.endswith(".localhost")
 
 
+def is_same_origin(one: str, other: str) -> bool:
+    """Say whether two http URLs have scheme, host and port in common."""
+    first, second = urlsplit(one), urlsplit(other)
+    ports = {"http": 80, "https": 443}
+    return (first.scheme, first.hostname, first.port or ports.get(first.scheme)) == (
+        second.scheme, second.hostname, second.port or ports.get(second.scheme),
+    )  # fmt: skip
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of a tenant, team, issuer, upstream, toolset, budget or rate: part of URLs and tool names."""
 

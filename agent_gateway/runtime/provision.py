@@ -24,6 +24,7 @@ from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_u
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import Route, Snapshot
+from gateway_policies import strict_json
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.principal import Principal
@@ -41,7 +42,6 @@ from mcp_registry.catalog import (
     assemble,
     read_upstream,
 )
-from mcp_registry.protocol import strict_json
 
 
 class BadConfiguration(Exception):
@@ -220,7 +220,7 @@ async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw]) -> Upstre
     config = loaded.config.upstreams[name]
     rules = [
         ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
-        for pattern, rule in config.tools.items()
+        for pattern, rule in config.rules().items()
     ]
     return await asyncio.to_thread(read_upstream, UpstreamTools(name, definitions, frozenset(config.tags), rules))
 

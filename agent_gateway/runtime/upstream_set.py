@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
+from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
 from agent_gateway.config.upstreams import ClientCredentialsAuth, HeaderAuth
-from agent_gateway.config.upstreams import Upstream as UpstreamConfig
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.identity.broker import Broker, ClientCredentials, StaticHeader, UpstreamCredential, posting
@@ -33,7 +33,7 @@ def make_upstreams(loaded: Loaded, previous: Mapping[str, Kept], clock: Clock) -
     """Return every enabled upstream; those whose settings and secrets are unchanged are the same objects."""
     found: dict[str, Kept] = {}
     for name, config in loaded.config.upstreams.items():
-        if not config.enabled:
+        if not config.enabled or not isinstance(config, McpConfig):
             continue
         settings, credential = settings_of(name, config, loaded), credential_of(config, loaded)
         kept = previous.get(name)
@@ -47,7 +47,7 @@ def make_upstreams(loaded: Loaded, previous: Mapping[str, Kept], clock: Clock) -
     return found
 
 
-def settings_of(name: str, config: UpstreamConfig, loaded: Loaded) -> UpstreamSettings:
+def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSettings:
     """Return the settings of one upstream; secrets of a child's environment are in them."""
     limits = UpstreamLimits(
         max_result=config.result_bytes or loaded.config.limits.result_bytes,
@@ -75,7 +75,7 @@ def settings_of(name: str, config: UpstreamConfig, loaded: Loaded) -> UpstreamSe
     )  # fmt: skip
 
 
-def credential_of(config: UpstreamConfig, loaded: Loaded) -> UpstreamCredential:
+def credential_of(config: McpConfig, loaded: Loaded) -> UpstreamCredential:
     """Return what the gateway proves itself with at this upstream."""
     if config.url is None:
         return UpstreamCredential("")

@@ -1,27 +1,23 @@
 """The ledger's store of record in one SQLite file, for the processes of one machine.
 
-Several workers write, so the journal is a rollback journal (`journal_mode=DELETE`): the WAL-reset
-corruption of SQLite before 3.51.3 needs a write-ahead log with two connections, and many
-Pythons still link such a version. `synchronous=FULL` keeps the file whole. A power cut may undo the last
-commit, since the directory is not synced; that loses nothing: leases die with the machine, and what was
-spent is counted again from the audit log, whose mark is undone with it.
+A power cut may undo the last commit, since the directory is not synced; that loses nothing: leases die
+with the machine, and what was spent is counted again from the audit log, whose mark is undone with it.
 
 Every method is one `BEGIN IMMEDIATE` transaction of a millisecond or so, on the caller's thread: call it
 from the ledger's thread, never from an event loop.
 """
 
-import os
 import sqlite3
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
 from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key, Usage, fold, lease_size
+from agent_gateway.stores.sqlite_file import BUSY_TIMEOUT_S, Connect, SqliteFile, connect, number, version
 from gateway_policies.refusal import Unavailable
 from gateway_policies.windows import resets_at
 
-BUSY_TIMEOUT_S = 5.0  # how long one transaction waits for another process's
 MIGRATIONS = (
     """
     CREATE TABLE bucket (
@@ -48,30 +44,18 @@ _USAGE = """
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, made readable by its owner only when it is new; no transaction is begun by itself."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-
-
 class SqliteLedger:
-    """`LedgerStore` in the file at `path`, made when it is missing.
+    """`LedgerStore` in the file at `path`, made when it is missing."""
 
-    After a failure the connection is thrown away and the next call opens a new one, so the store is
-    back as soon as its disk is.
-    """
-
-    def __init__(self, path: Path, connect: Callable[[Path], sqlite3.Connection] = connect) -> None:
-        self._path = path
-        self._connect = connect
-        self._connection: sqlite3.Connection | None = None
+    def __init__(self, path: Path, connect: Connect = connect) -> None:
+        self._file = SqliteFile(path, MIGRATIONS, "the budget store", connect)
 
     def lease(self, slot: str, asks: Sequence[Ask], workers: int) -> Sequence[Grant]:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             return [_grant(db, slot, ask, workers) for ask in asks]
 
     def flush(self, slot: str, mark: int, entries: Sequence[Entry], leases: Mapping[Key, int]) -> None:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             known = _mark(db, slot)
             folded = fold(entries, known, lambda call: _is_open(db, slot, call))
             for (bucket, window), amount in folded.spent.items():
@@ -89,33 +73,33 @@ class SqliteLedger:
                 db.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (slot, mark))
 
     def mark(self, slot: str) -> int:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             return _mark(db, slot)
 
     def open_calls(self, slot: str) -> Mapping[str, Sequence[Delta]]:
         calls: dict[str, list[Delta]] = {}
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             rows = db.execute("SELECT call, bucket, window, amount FROM open_call WHERE slot = ?", (slot,))
             for call, bucket, window, amount in cast("list[tuple[str, str, str, int]]", rows.fetchall()):
                 calls.setdefault(call, []).append((bucket, window, amount))
         return calls
 
     def drop(self, slot: str) -> None:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("DELETE FROM lease WHERE slot = ?", (slot,))
             db.execute("DELETE FROM open_call WHERE slot = ?", (slot,))
 
     def slots_in_use(self) -> Collection[str]:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             rows = db.execute("SELECT slot FROM lease UNION SELECT slot FROM open_call").fetchall()
         return {slot for (slot,) in cast("list[tuple[str]]", rows)}
 
     def usage(self) -> Sequence[Usage]:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             return _usage(db)
 
     def prune(self, before: str) -> None:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute(
                 """DELETE FROM bucket WHERE window < ?
                    AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.bucket = bucket.bucket AND l.window = bucket.window)
@@ -125,32 +109,7 @@ class SqliteLedger:
             )
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
-        """Run the body in a write transaction; any failure undoes it and raises `Unavailable`."""
-        try:
-            if self._connection is None:
-                self._connection = _opened(self._connect(self._path))
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except (sqlite3.Error, OSError, OverflowError) as error:
-            self._abandon()
-            raise Unavailable("the budget store does not answer", hint="try again shortly") from error
-        except BaseException:
-            self._abandon()
-            raise
-
-    def _abandon(self) -> None:
-        """Drop the connection; closing it undoes what it had begun."""
-        try:
-            self.close()
-        except sqlite3.Error:
-            self._connection = None
+        self._file.close()
 
 
 def read_usage(path: Path) -> Sequence[Usage]:
@@ -165,47 +124,9 @@ def read_usage(path: Path) -> Sequence[Usage]:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db:
             db.execute("PRAGMA query_only = ON")
-            return _usage(db) if _version(db) else []
+            return _usage(db) if version(db) else []
     except sqlite3.Error as error:
         raise Unavailable("the budget store cannot be read", hint=f"is `{path.name}` a ledger?") from error
-
-
-def _opened(db: sqlite3.Connection) -> sqlite3.Connection:
-    """Return the connection with its durability set and the schema brought up to date."""
-    try:
-        mode = cast("tuple[str]", db.execute("PRAGMA journal_mode = DELETE").fetchone())[0]
-        if mode != "delete":
-            raise Unavailable("the budget store cannot use a rollback journal")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA mmap_size = 0")
-        if _version(db) != len(MIGRATIONS):
-            _migrate(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    version = _version(db)
-    if version > len(MIGRATIONS):
-        raise Unavailable("the budget store was written by a newer version", hint="use that version or a newer one")
-    for script in MIGRATIONS[version:]:
-        for statement in script.split(";"):
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    db.execute("COMMIT")
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return _number(db, "PRAGMA user_version")
-
-
-def _number(db: sqlite3.Connection, query: str, *values: str) -> int:
-    """Return the one integer a query yields; 0 for no row."""
-    row = cast("tuple[int] | None", db.execute(query, values).fetchone())
-    return row[0] if row else 0
 
 
 def _grant(db: sqlite3.Connection, slot: str, ask: Ask, workers: int) -> Grant:
@@ -214,7 +135,7 @@ def _grant(db: sqlite3.Connection, slot: str, ask: Ask, workers: int) -> Grant:
         "tuple[int, int] | None",
         db.execute('SELECT "limit", spent FROM bucket WHERE bucket = ? AND window = ?', key).fetchone(),
     )
-    elsewhere = _number(
+    elsewhere = number(
         db,
         "SELECT COALESCE(SUM(amount), 0) FROM lease WHERE bucket = ? AND window = ? AND slot != ?",
         *key,
@@ -235,7 +156,7 @@ def _grant(db: sqlite3.Connection, slot: str, ask: Ask, workers: int) -> Grant:
 def _set_lease(db: sqlite3.Connection, slot: str, bucket: str, window: str, amount: int) -> None:
     """Write the lease only when it differs: a refused ask should cost no disk write."""
     key = (bucket, window, slot)
-    if amount == _number(db, "SELECT amount FROM lease WHERE bucket = ? AND window = ? AND slot = ?", *key):
+    if amount == number(db, "SELECT amount FROM lease WHERE bucket = ? AND window = ? AND slot = ?", *key):
         return
     if amount:
         db.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", (*key, amount))
@@ -257,7 +178,7 @@ def _mark(db: sqlite3.Connection, slot: str) -> int:
 
 
 def _is_open(db: sqlite3.Connection, slot: str, call: str) -> bool:
-    return bool(_number(db, "SELECT EXISTS (SELECT 1 FROM open_call WHERE slot = ? AND call = ?)", slot, call))
+    return bool(number(db, "SELECT EXISTS (SELECT 1 FROM open_call WHERE slot = ? AND call = ?)", slot, call))
 
 
 def _usage(db: sqlite3.Connection) -> list[Usage]:

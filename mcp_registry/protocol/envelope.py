@@ -13,8 +13,8 @@ from typing import Final, cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from gateway_policies import strict_json
 from gateway_policies.refusal import BadRequest
-from mcp_registry.protocol import strict_json
 from mcp_registry.protocol.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 
 RawObject = dict[str, Raw]  # a JSON object whose members are kept byte for byte

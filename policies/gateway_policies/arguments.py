@@ -7,6 +7,7 @@ escapes) is refused here, by name, and never rounded.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from gateway_policies.reads import RESERVED, Path, dotted
@@ -47,7 +48,7 @@ def seen_arguments(
               represented by a stand-in of its kind, whatever it holds
     """
     seen: dict[str, object] = {}
-    for path in sorted(_with_prefixes(values | presence)):
+    for path in _in_order(values, presence):
         above = _holder(seen, path)
         if above is None:
             continue
@@ -64,8 +65,10 @@ def seen_arguments(
     return seen
 
 
-def _with_prefixes(paths: Iterable[Path]) -> set[Path]:
-    return {path[:size] for path in paths for size in range(1, len(path) + 1)}
+@lru_cache(maxsize=1024)
+def _in_order(values: frozenset[Path], presence: frozenset[Path]) -> tuple[Path, ...]:
+    """Return every path and every prefix of one, each before what is below it."""
+    return tuple(sorted({path[:size] for path in values | presence for size in range(1, len(path) + 1)}))
 
 
 def _escape_text(path: Path) -> str:

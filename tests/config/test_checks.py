@@ -184,7 +184,7 @@ def test_a_url_that_can_be_read_two_ways_or_holds_a_secret_is_refused(tmp_path: 
         ),
         ({"command": "[a]", "env": "{GITHUB_TOKEN: ghp_x}"}, "upstreams.other.env"),
         ({"command": "[a]", "tools": "{'*': {risk: 11}}"}, 'upstreams.other.tools."*".risk'),
-        ({"command": "[a]", "kind": "kafka"}, "upstreams.other.kind"),
+        ({"command": "[a]", "kind": "kafka"}, "upstreams.other"),
     ],
 )
 def test_an_upstream_that_makes_no_sense_is_an_error(tmp_path: Path, keys: dict[str, str], key: str) -> None:

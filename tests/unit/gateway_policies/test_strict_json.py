@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_policies.refusal import BadRequest
-from mcp_registry.protocol.strict_json import MAX_INTEGER_CHARS, parse
+from gateway_policies.strict_json import MAX_INTEGER_CHARS, parse
 
 json_values = st.recursive(
     st.none()
