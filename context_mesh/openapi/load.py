@@ -60,7 +60,6 @@ def load(
     )
     reader = OperationReader(files, defaults, report)
     operations = reader.read(_paths(root, files, report))
-    _note_what_is_not_offered(root, report)
     info = mapping(root.get("info"))
     return Document(
         version=version,
@@ -113,6 +112,7 @@ def _paths(root: Mapping[str, object], files: Files, report: Report) -> Place:
         place = Place(*where, None)
     if not mapping(place.value):
         report.add("warning", "no-paths", where, "the description has no paths, so it gives no tools")
+    _note_what_is_not_offered(root, report)
     return place
 
 
