@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_client import NOBODY, Client
 from mcp_registry.protocol.envelope import Request
 from mcp_registry.protocol.inbound import Route
 from mcp_registry.protocol.results import Reader
@@ -15,6 +16,7 @@ class McpRequest:
     """A request, its era, and the session it belongs to (empty for a modern one).
 
     version  the one its answer is written for: negotiated, or named by the request
+    client   what the client declared, with this request or for its session
     """
 
     inbound: Inbound
@@ -23,6 +25,7 @@ class McpRequest:
     version: str
     session_id: str
     declared: Route
+    client: Client = NOBODY
 
     @property
     def reader(self) -> Reader:

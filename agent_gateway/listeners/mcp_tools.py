@@ -14,14 +14,14 @@ from msgspec import Raw
 
 from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
-from agent_gateway.ports import AskRefused, UpstreamAnswer, UpstreamRequest
-from agent_gateway.upstreams.asking import NOT_SERVED
+from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Forbidden, Refusal
@@ -52,7 +52,7 @@ async def call_tool(request: McpRequest) -> None:
             exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
             inbound.route.name, "tools/call",
         )  # fmt: skip
-        sent = _Sent(request, entry, exchange, _CallSink(request, reply))
+        sent = _Sent(request, entry, exchange, CallSink(request, reply))
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -119,7 +119,7 @@ def _check_mirrored(inbound: Inbound, entry: Entry, arguments: Mapping[str, obje
 class _Sent:
     """One call on its way to the upstream, and what came of it as the caller will read it."""
 
-    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "_CallSink") -> None:
+    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: CallSink) -> None:
         self._request = request
         self._entry = entry
         self._exchange = exchange
@@ -143,6 +143,9 @@ class _Sent:
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,
+            client_capabilities=request.client.capabilities,
+            client_info=request.client.info,
+            log_level=request.client.log_level,
         )
         answer = await snapshot.upstreams[capability.upstream].request(outgoing, self._sink)
         self._exchange.bytes_out = answer.size_bytes
@@ -156,25 +159,6 @@ class _Sent:
         result = results.call_result(answer.result, answer.era, request.reader)
         self.body = envelope.response(request.message.id, result)
         return answer
-
-
-class _CallSink:
-    """What an upstream says while a call runs: progress under the caller's own token, logs it asked for."""
-
-    def __init__(self, request: McpRequest, reply: Reply) -> None:
-        self._reply = reply
-        self._log_level = getattr(request.declared, "log_level", None)
-        self.token = progress.caller_token(request.message.meta)
-
-    async def notify(self, method: str, params: Raw | None) -> None:
-        if method == progress.PROGRESS and self.token is not None and params is not None:
-            await self._reply.event(progress.progress(params, self.token))
-        elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
-            await self._reply.event(envelope.notification(method, envelope.read_object(params)))
-
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        del method, params
-        raise AskRefused(NOT_SERVED)
 
 
 class _Outcome(msgspec.Struct):
