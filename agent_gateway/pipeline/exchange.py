@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent_gateway.audit.lines import Lines
 from agent_gateway.audit.records import Status
 from agent_gateway.ports import Hold
 from agent_gateway.telemetry.trace import Trace
@@ -17,6 +18,7 @@ class Exchange:
 
     asked     the capability's name as the caller used it: refusals repeat that one
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
+    lines     a short cut only: what the records say does not depend on it
     status    how it ended, for the outcome record; `open` until then
     """
 
@@ -30,6 +32,7 @@ class Exchange:
     asked: str = ""
     call: Call | None = None
     decision: Decision | None = None
+    is_rated: bool = False  # its rates are taken; they are taken once
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
     was_sent: bool = False
@@ -37,3 +40,4 @@ class Exchange:
     code: str = ""
     bytes_out: int = 0
     is_settled: bool = False
+    lines: Lines | None = None
