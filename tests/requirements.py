@@ -130,6 +130,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.no-second-reading": Requirement(
         "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
     ),
+    "mcp.asking.cells": Requirement(
+        "issue 3, 2", "sampling, elicitation and roots reach the person behind a client of either era"
+    ),
+    "mcp.asking.declared": Requirement("issue 3, 2", "an upstream is told what the client declared, and no more"),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners.body import ClientGone
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_session import Session
@@ -46,6 +47,11 @@ class CallSink:
         self._reply = reply
         self._client = request.client
         self.token = progress.caller_token(request.message.meta)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the client can still be reached before the answer."""
+        return self._reply.can_stream
 
     async def notify(self, method: str, params: Raw | None) -> None:
         if method == progress.PROGRESS:
@@ -86,7 +92,7 @@ class CallSink:
                 except (TimeoutError, asyncio.CancelledError):
                     await self._withdraw(id_raw)
                     raise
-        except TimeoutError:
+        except (TimeoutError, ClientGone):
             raise AskRefused(_error(_NO_ANSWER, "the client did not answer in time")) from None
         except Refusal as refusal:
             raise AskRefused(_error(_NO_ANSWER, refusal.message)) from None

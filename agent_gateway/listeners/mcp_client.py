@@ -1,12 +1,13 @@
 """The client behind a request, as it declared itself: with each request, or once for its session."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Raw
 
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_registry.protocol.inbound import declares
 
 MAX_CAPABILITIES_BYTES = 3 * 1024  # of a session: they travel in its sealed id, in a header
 MAX_INFO_BYTES = 512
@@ -20,9 +21,14 @@ class Client:
     log_level  the least severe log message it wants; None: none
     """
 
-    capabilities: Raw = _NOTHING
+    capabilities: Raw = field(default_factory=lambda: _NOTHING)
     info: Raw | None = None
     log_level: str | None = None
+
+    @property
+    def has_extensions(self) -> bool:
+        """Whether it declared any: what we do not know may then be between it and the upstream."""
+        return b'"extensions"' in bytes(self.capabilities) and declares(self.capabilities, "extensions")
 
 
 def of_handshake(params: envelope.RawObject) -> Client:

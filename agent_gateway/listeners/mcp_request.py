@@ -30,7 +30,8 @@ class McpRequest:
     @property
     def reader(self) -> Reader:
         """Who will read the answer."""
-        return Reader(self.era, self.version, self.inbound.gateway.server_info)
+        takes_any = self.era == "modern" and self.client.has_extensions
+        return Reader(self.era, self.version, self.inbound.gateway.server_info, takes_any)
 
     def trace_context(self) -> dict[str, str]:
         """Return the caller's trace context: of `_meta` where that has it, else of the HTTP headers."""

@@ -12,11 +12,14 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners import mcp_rounds
 from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_rounds import Turn, converse
+from agent_gateway.listeners.mcp_state import RoundState
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
@@ -32,7 +35,6 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 CALL_SCOPE = "tools:call"
 CURSOR_LIFE_S = 3600.0
-_NOT_RELAYED = ("inputResponses", "requestState")  # answers to questions that this gateway never asked
 
 
 # --- call ------------------------------------------------------------------------------------
@@ -53,6 +55,7 @@ async def call_tool(request: McpRequest) -> None:
             inbound.route.name, "tools/call",
         )  # fmt: skip
         sent = Sent(request, entry, exchange, CallSink(request, reply))
+        sent.state = mcp_rounds.begin(request, exchange, entry.capability)
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -93,9 +96,6 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
         raise ProtocolError(INVALID_PARAMS, "`name` must be a string")
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, "`arguments` must be an object")
-    for member in _NOT_RELAYED:
-        if member in parsed:
-            raise ProtocolError(INVALID_PARAMS, f"`{member}` answers nothing that was asked here")
     entry = inbound.route.view.find(name)
     if entry is None:
         raise unknown(name)
@@ -124,13 +124,15 @@ class Sent:
         self._entry = entry
         self._exchange = exchange
         self._sink = sink
+        self.state: RoundState | None = None  # of a call that goes on
         self.body = b""
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and translate its answer."""
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
-        answer = await upstream.request(self.outgoing(permit.call), self._sink)
+        turn = Turn(self._request, self._exchange, permit.call, self._sink, self.state)
+        answer = await converse(turn, upstream, self.outgoing(permit.call))
         self.take(answer)
         return answer
 

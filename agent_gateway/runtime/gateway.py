@@ -20,8 +20,9 @@ from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.runtime.asks import Asks
-from agent_gateway.runtime.counting import Changes, Tally
+from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
+from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.snapshot import Route, Snapshot
@@ -34,6 +35,7 @@ from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
 
 KEEP_ALIVE_EVERY_S = 15.0
+MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
 _EVERY_TOOL = Capability(name="*", native="*", upstream="*")
@@ -62,7 +64,10 @@ class Gateway:
         self.sessions = Sessions(
             services.clock, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
         )
+        self.node = node
         self.asks = Asks(node)
+        self.parked = ParkingLot()
+        self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.streams = Tally()
         self.changes = Changes()
         self.is_ending = False
@@ -85,6 +90,7 @@ class Gateway:
     def end(self) -> None:
         """Let go of standing streams: the process is about to end, and they never do by themselves."""
         self.is_ending = True
+        self.parked.close()
         self.changes.ring()
 
     def server(self, route: Route) -> discover.Server:
