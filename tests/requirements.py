@@ -83,6 +83,19 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.header-injection": Requirement(
         "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
     ),
+    "mesh.calls-an-api": Requirement(
+        "issue 5, 3", "a call of a generated tool is one HTTP request at the registered API"
+    ),
+    "mesh.credentials": Requirement(
+        "issue 5, 3",
+        "an operation's security, alternatives and all, is met by the gateway's own credentials or not at all",
+    ),
+    "mesh.waits-for-work": Requirement(
+        "issue 5, 3", "work that an API accepted (202) is waited for where that is wanted"
+    ),
+    "mesh.answers-are-kept-apart": Requirement(
+        "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
+    ),
     "mesh.binary-answers": Requirement(
         "issue 5, 3", "a file that an API answers with reaches the caller byte for byte"
     ),
@@ -134,6 +147,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "sampling, elicitation and roots reach the person behind a client of either era"
     ),
     "mcp.asking.declared": Requirement("issue 3, 2", "an upstream is told what the client declared, and no more"),
+    "a2a.card-leads-here": Requirement(
+        "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"
+    ),
+    "a2a.card-drift": Requirement(
+        "issue 4.2", "a changed card is told apart by what it changes: endpoints, skills, security"
+    ),
+    "a2a.card-signatures": Requirement(
+        "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"

@@ -144,8 +144,8 @@ async def everything(
 @server.tool()
 async def chatty(ctx: Context) -> str:
     """Log at two levels."""
-    await ctx.debug("small")
-    await ctx.warning("large")
+    await ctx.log("debug", "small")  # pyright: ignore[reportDeprecated]
+    await ctx.log("warning", "large")  # pyright: ignore[reportDeprecated]
     return "said"
 
 
