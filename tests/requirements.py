@@ -147,6 +147,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.no-second-reading": Requirement(
         "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
     ),
+    "mcp.asking.cells": Requirement(
+        "issue 3, 2", "sampling, elicitation and roots reach the person behind a client of either era"
+    ),
+    "mcp.asking.declared": Requirement("issue 3, 2", "an upstream is told what the client declared, and no more"),
     "a2a.card-leads-here": Requirement(
         "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"
     ),
