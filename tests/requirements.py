@@ -93,6 +93,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.waits-for-work": Requirement(
         "issue 5, 3", "work that an API accepted (202) is waited for where that is wanted"
     ),
+    "mesh.search-knows-its-caller": Requirement(
+        "issue 5, 6",
+        "a search finds only what its caller may see, and what it may not see changes nothing in the answer",
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
