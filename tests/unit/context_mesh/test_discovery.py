@@ -16,7 +16,7 @@ ODD: list[object] = [None, 5, "x", [], {}, [None, 5], {"linkset": 5}, {"spec": [
 
 @pytest.mark.parametrize("odd", ODD)
 def test_whatever_a_source_holds_nothing_is_raised(odd: Any) -> None:
-    some = odd if isinstance(odd, list) else [odd]
+    some: list[Any] = odd if type(odd) is list else [odd]
     found = [
         *from_api_catalog(odd, "https://x.example"), *from_backstage(some), *from_kubernetes(some), *from_kong(odd),
         *from_apim(odd), *from_har(odd), *from_apigee({}),
@@ -26,7 +26,7 @@ def test_whatever_a_source_holds_nothing_is_raised(odd: Any) -> None:
 
 
 def test_an_api_catalog_names_descriptions() -> None:
-    linkset = {
+    linkset: Any = {
         "linkset": [
             {"anchor": "https://api.example/pets/", "service-desc": [{"href": "/pets.json", "title": "Pets"}, {}]},
             {"anchor": "/orders", "service-desc": [{"href": "https://other.example/o.yaml"}]},
@@ -52,7 +52,7 @@ def test_backstage_brings_owner_and_lifecycle() -> None:
             "spec": spec,
         }
 
-    entities = [
+    entities: list[Any] = [
         entity("pets-api", "openapi: 3.0.0"), entity("orders", {"$text": "./orders.yaml"}), entity("odd", {"$text": 5}),
         entity("graph", "type Query", "graphql"), {"kind": "Component"},
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_kubernetes_annotations_are_read() -> None:
         return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
     path = {"agent-gateway.io/openapi-path": "/openapi.json"}
-    manifests = [
+    manifests: list[Any] = [
         {
             "apiVersion": "v1", "kind": "List",
             "items": [
@@ -108,7 +108,7 @@ def test_kubernetes_annotations_are_read() -> None:
 
 
 def test_kong_services_say_where_and_what_their_callers_need() -> None:
-    declarative = {
+    declarative: Any = {
         "_format_version": "3.0",
         "services": [
             {
@@ -133,9 +133,9 @@ def test_kong_services_say_where_and_what_their_callers_need() -> None:
 
 
 def test_apim_exports_hold_or_link_the_description() -> None:
-    linked = {"format": "openapi-link", "value": {"link": "https://blob.example/x.json?sig=1"}, "name": "pets"}
-    held = {"properties": {"format": "openapi+json", "value": {"openapi": "3.0.1", "info": {"title": "Orders"}}}}
-    texts = {"properties": {"format": "openapi", "value": "openapi: 3.0.1", "displayName": "Texts"}}
+    linked: Any = {"format": "openapi-link", "value": {"link": "https://blob.example/x.json?sig=1"}, "name": "pets"}
+    held: Any = {"properties": {"format": "openapi+json", "value": {"openapi": "3.0.1", "info": {"title": "Orders"}}}}
+    texts: Any = {"properties": {"format": "openapi", "value": "openapi: 3.0.1", "displayName": "Texts"}}
     found = [
         one for export in (linked, held, texts, {"properties": {"format": "openapi"}}) for one in from_apim(export)
     ]
@@ -177,7 +177,7 @@ def _seen(method: str, url: str, answer: object, sent: object = None, status: ob
 @pytest.mark.requirement("mesh.discovery-proposes")
 def test_traffic_becomes_a_draft_without_any_value_of_it() -> None:
     base = "https://shop.example:8443/api"
-    entries = [
+    entries: list[Any] = [
         _seen("GET", f"{base}/orders/123?limit=10&deep=true&q=shoes&api_key=S3CRET",
               {"id": 123, "ok": True, "price": 1.5, "x": None}),
         _seen("GET", f"{base}/orders/456?limit=20", {"other": 1}),
@@ -225,7 +225,7 @@ def test_a_draft_has_bounds() -> None:
     assert schema_of([]) == {"type": "array", "items": {}}
     answer = _seen("GET", "https://x.example/a", "[" * 100_000)
     assert [one.name for one in from_har({"log": {"entries": [answer]}})] == ["x-example"]
-    none = {
+    none: Any = {
         "request": {"method": "GET", "url": "https://x.example/"},
         "response": {"status": 204, "content": {"mimeType": "a/json"}},
     }
