@@ -1,6 +1,7 @@
 """Translation: what the SDK's own translation says, and what it loses is kept."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 from a2a.compat.v0_3 import conversions
@@ -98,10 +99,11 @@ def test_into_0_3_as_the_sdk_does(value: dict[str, Any]) -> None:
 
 def without_nothing(value: Any) -> Any:
     """Return a value without empty objects and false flags, which the SDK writes or leaves out as it goes."""
-    if isinstance(value, dict):
-        cleaned = {k: without_nothing(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
-        return {k: v for k, v in cleaned.items() if v not in ({}, False, "")}
-    return [without_nothing(v) for v in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        cleaned = {name: without_nothing(member) for name, member in members.items()}
+        return {name: member for name, member in cleaned.items() if member not in ({}, False, "")}
+    return [without_nothing(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 @settings(max_examples=40, deadline=None)
@@ -124,7 +126,7 @@ def test_what_is_in_a_version_already_stays(value: dict[str, Any]) -> None:
 
 
 def test_unknown_members_and_big_numbers_are_kept() -> None:
-    task = {
+    task: dict[str, Any] = {
         "id": "t", "generation": 12345678901234567890,
         "status": {"state": "TASK_STATE_NEW", "new": None},
         "history": [7, {"parts": ["x", {"text": "a", "new": 1}, {"other": 1}], "new": {}}],
