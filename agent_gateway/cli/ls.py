@@ -25,7 +25,9 @@ def ls(
         agent_named(loaded, agent)
     source = source_of(loaded)
     upstreams, shown = source.upstreams(), source.capabilities(agent or None)
-    callers = {} if agent else {(one.kind, one.name): _callers(source.who_can(one.name, one.kind)) for one in shown}
+    callers: dict[CapabilityKey, dict[str, str]] = (
+        {} if agent else {(one.kind, one.name): _callers(source.who_can(one.name, one.kind)) for one in shown}
+    )
     if not source.is_running and not as_json:
         stderr().print("no gateway is running: the upstreams were asked from here", style="dim")
     data: dict[str, object] = {

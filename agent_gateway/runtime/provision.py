@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from msgspec import Raw
+
 import gateway_policies
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
@@ -196,7 +198,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
             tools = await upstream.list_items("tools", service_principal(loaded.config))
-            others = [kind for kind in KINDS if kind != "tools"]
+            others: list[ItemKind] = [kind for kind in KINDS if kind != "tools"]
             looked = await asyncio.gather(*(_look_at_list(loaded, kind, upstream) for kind in others))
     except TimeoutError:
         return _unseen(name, before, "its list did not come in time")
@@ -237,7 +239,7 @@ async def _read(
         ]
         for kind in KINDS
     }
-    definitions = {kind: one.items for kind, one in lists.items()}
+    definitions: dict[ItemKind, Sequence[Raw]] = {kind: one.items for kind, one in lists.items()}
     part = await asyncio.to_thread(read_upstream, UpstreamItems(name, definitions, frozenset(config.tags), rules))
     silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in unlisted.items())
     return replace(part, findings=(*part.findings, *silent))
