@@ -97,6 +97,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 6",
         "a search finds only what its caller may see, and what it may not see changes nothing in the answer",
     ),
+    "mesh.discovery-proposes": Requirement(
+        "issue 5, 5", "what is found is proposed, with owner and doubts, and nothing of a recording's values is in it"
+    ),
+    "mesh.sources-stay-inside": Requirement(
+        "issue 5, 1",
+        "a description is read from where the operator says, within bounds, and from nowhere that it refers to",
+    ),
+    "mesh.imports-are-pinned": Requirement("issue 5, 4", "an import that was changed after it was kept is not served"),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
