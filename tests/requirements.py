@@ -168,6 +168,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.card-signatures": Requirement(
         "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
     ),
+    "a2a.bytes-pass": Requirement(
+        "issue 4.1", "where agent and caller speak one dialect their bytes pass; across bindings a result's bytes do"
+    ),
+    "a2a.translation": Requirement(
+        "issue 4.1", "requests, results, events and errors mean in another dialect what the SDK says they do"
+    ),
+    "a2a.states-are-seen": Requirement(
+        "issue 4.4", "the state of a task is seen in every answer and event, however an agent dresses it"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
