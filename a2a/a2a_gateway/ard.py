@@ -188,8 +188,8 @@ def _clause(text: str) -> Callable[[Object], bool]:
     if not found or (found[1], found[2]) not in _CLAUSES:
         raise BadRequest(
             "this filter is not understood",
-            hint="clauses like type = 'application/a2a-agent-card+json' are joined by AND; fields are displayName, type, "
-            "publisherId and updatedAfter",
+            hint="clauses like type = 'application/a2a-agent-card+json' are joined by AND; "
+            "fields are displayName, type, publisherId and updatedAfter",
         )
     return _CLAUSES[found[1], found[2]](found[3] or found[4] or found[5] or "")
 
