@@ -14,7 +14,7 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.operators import Operators
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
-from agent_gateway.ports import McpUpstream
+from agent_gateway.ports import McpUpstream, ServerInfo
 from agent_gateway.runtime.schemas import Validator
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
@@ -62,6 +62,7 @@ class Snapshot:
     routes      by exact request path
     validators  argument schemas by public tool name; a tool without one takes no calls
     missing     upstreams whose tools were never seen, with the public reason
+    infos       what upstreams say of themselves, those that did
     ttl_ms      how long each upstream lets its lists be kept
     """
 
@@ -77,5 +78,6 @@ class Snapshot:
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    infos: Mapping[str, ServerInfo] = field(default_factory=dict[str, ServerInfo])
     ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])
     findings: Sequence[str] = ()

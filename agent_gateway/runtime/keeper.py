@@ -161,7 +161,7 @@ def load_for(path: Path, workers: int | None) -> Loaded:
 
 def _is_same(before: Seen, after: Seen) -> bool:
     # Why it is missing may change with every look; that alone is no reason for another snapshot.
-    return bool(before.missing) == bool(after.missing) and before.part == after.part
+    return bool(before.missing) == bool(after.missing) and before.part == after.part and before.info == after.info
 
 
 async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:

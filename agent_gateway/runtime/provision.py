@@ -18,7 +18,7 @@ from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
-from agent_gateway.ports import Clock, Listed, McpUpstream
+from agent_gateway.ports import Clock, Listed, McpUpstream, ServerInfo
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
@@ -50,6 +50,7 @@ class Seen:
     """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
 
     lists     what it said, as it came: to be read again when the configuration's rules change
+    info      what it says of itself, as of the last time it did
     unlisted  lists that it has and does not give, with the public reason; what they held before stays
     """
 
@@ -57,6 +58,7 @@ class Seen:
     missing: str = ""  # public reason; empty while it answers
     lists: Mapping[ItemKind, Listed] = field(default_factory=dict[ItemKind, Listed])
     unlisted: Mapping[ItemKind, str] = field(default_factory=dict[ItemKind, str])
+    info: ServerInfo | None = None
 
 
 class Provisioner:
@@ -109,6 +111,7 @@ class Provisioner:
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
+            infos={name: info for name in kept if (info := seen[name].info) is not None},
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
             findings=(*(one.text for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
         )
@@ -200,6 +203,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
             tools = await upstream.list_items("tools", service_principal(loaded.config))
             others: list[ItemKind] = [kind for kind in KINDS if kind != "tools"]
             looked = await asyncio.gather(*(_look_at_list(loaded, kind, upstream) for kind in others))
+            info = await _look_at_info(loaded, upstream) or (before.info if before is not None else None)
     except TimeoutError:
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
@@ -212,7 +216,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
         else:
             unlisted[kind] = found
             lists[kind] = before.lists.get(kind, Listed()) if before is not None else Listed()
-    return Seen(await _read(loaded, name, lists, unlisted), lists=lists, unlisted=unlisted)
+    return Seen(await _read(loaded, name, lists, unlisted), lists=lists, unlisted=unlisted, info=info)
 
 
 async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -> Listed | str:
@@ -221,6 +225,13 @@ async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -
         return await upstream.list_items(kind, service_principal(loaded.config))
     except Refusal as refusal:
         return refusal.message
+
+
+async def _look_at_info(loaded: Loaded, upstream: McpUpstream) -> ServerInfo | None:
+    try:
+        return await upstream.server_info(service_principal(loaded.config))
+    except Refusal:
+        return None
 
 
 async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
