@@ -123,14 +123,14 @@ class Sent:
         self._request = request
         self._entry = entry
         self._exchange = exchange
-        self._sink = sink
+        self.sink = sink
         self.body = b""
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and translate its answer."""
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
-        answer = await upstream.request(self.outgoing(permit.call), self._sink)
+        answer = await upstream.request(self.outgoing(permit.call), self.sink)
         self.take(answer)
         return answer
 
@@ -147,7 +147,7 @@ class Sent:
             params=envelope.edit(request.message.params, changes),
             principal=call.principal,
             timeout_s=min(snapshot.config.upstreams[capability.upstream].timeout_s, limit_s),
-            wants_progress=self._sink.token is not None,
+            wants_progress=self.sink.token is not None,
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Hashable
+from typing import Protocol
 
 from agent_gateway.listeners.body import ClientGone
 from agent_gateway.listeners.reply import Reply
@@ -41,13 +42,22 @@ class InCharge:
         self._task.uncancel()
 
 
+class Silent(Protocol):
+    """An answer-to-be that can give a sign of life."""
+
+    last_write: float  # loop time
+
+    async def sign_of_life(self, now: float) -> None: ...
+
+
 class Running:
     """Every call of this worker that has not ended."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InCharge] = {}
-        self._replies: set[Reply] = set()
+        self._replies: set[Silent] = set()
         self._tally = Tally()
+        self.plain_count = 0  # calls that `enter_plain` ever counted
 
     def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> InCharge:
         """Count one call of `caller` until the block ends; raises `TooMuch` when `limit` run already.
@@ -66,6 +76,19 @@ class Running:
             self._by_key[key] = in_charge
         self._replies.add(reply)
         return in_charge
+
+    def enter_plain(self, caller: Hashable, limit: int, reply: Silent) -> bool:
+        """Count one call that is no task and that nobody cancels by name; False when `limit` run already."""
+        if not self._tally.enter(caller, limit):
+            return False
+        self._replies.add(reply)
+        self.plain_count += 1
+        return True
+
+    def left_plain(self, caller: Hashable, reply: Silent) -> None:
+        """Forget a call that `enter_plain` counted."""
+        self._replies.discard(reply)
+        self._tally.leave(caller)
 
     def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Reply) -> None:
         """Forget a call that has ended; `InCharge` calls this."""
@@ -95,4 +118,4 @@ class Running:
             silent = [reply for reply in self._replies if now - reply.last_write > every_s]
             for reply in silent:
                 with contextlib.suppress(OSError, ClientGone):  # the call's own task meets the same fault and tells it
-                    await reply.keep_alive(now)
+                    await reply.sign_of_life(now)
