@@ -20,6 +20,7 @@ from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.rates import RateRules
 from mcp_registry.catalog import Catalog, View
+from mcp_registry.protocol.lists import ItemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Snapshot:
     routes      by exact request path
     validators  argument schemas by public tool name; a tool without one takes no calls
     missing     upstreams whose tools were never seen, with the public reason
+    ttl_ms      how long each upstream lets its lists be kept
     """
 
     id: str
@@ -75,4 +77,5 @@ class Snapshot:
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])
     findings: Sequence[str] = ()

@@ -16,7 +16,7 @@ from agent_gateway.runtime.provision import Seen, look_at, starter_policies
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from gateway_policies.bundle import compile_bundle
 from gateway_policies.sources import PolicyErrors, PolicyMistake
-from mcp_registry.catalog import Catalog, Toolset, assemble
+from mcp_registry.catalog import Catalog, assemble
 
 
 def check_policies(loaded: Loaded) -> list[Problem]:
@@ -46,10 +46,10 @@ def check_live(loaded: Loaded) -> list[Problem]:
         for name, one in seen.items()
         if one.missing
     ]
-    toolsets = [Toolset(name, one.include, one.exclude) for name, one in loaded.config.toolsets.items()]
-    catalog = assemble([one.part for one in seen.values()], toolsets)
+    catalog = assemble([one.part for one in seen.values()], governance.toolsets_of(loaded.config))
     for finding in catalog.findings:
-        fault = Fault(("upstreams", finding.upstream), f"tool `{finding.tool}`: {finding.problem}", severity="warning")
+        what = f"{finding.noun} `{finding.name}`: {finding.problem}"
+        fault = Fault(("upstreams", finding.upstream), what, severity="warning")
         problems.append(document.locate(fault))
     known = [name for name, one in seen.items() if not one.missing]
     return [*problems, *_policy_problems(loaded, catalog, known)]

@@ -11,6 +11,7 @@ INVARIANT: `_over` is set once, and from then on nothing is written, sent or rec
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from agent_gateway import errors
@@ -22,8 +23,9 @@ from agent_gateway.listeners.fast_line import EVENT, Line, never_receive, never_
 from agent_gateway.listeners.fast_message import METHOD, PlainCall, read_plain_call
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import Headers, render
-from agent_gateway.listeners.mcp_tools import CallSink, Sent, body_of
+from agent_gateway.listeners.mcp_tools import Sent, body_of
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import authorize
 from agent_gateway.pipeline.exchange import Exchange
@@ -42,6 +44,7 @@ from gateway_policies.decision import Permit
 from gateway_policies.refusal import Refusal, Unavailable, UpstreamFailed
 from mcp_registry.protocol import envelope
 
+_ASKS: Final = b"input_required"  # an answer without it asks nothing of the caller
 MAX_BODY_BYTES: Final = 64 * 1024  # of a request, and of an answer before it goes on in a task
 
 
@@ -236,6 +239,9 @@ class FastCall(Sending):
         assert exchange is not None
         try:
             answer = lane.direct.answer(body, self.id)
+            if _ASKS in body:
+                self._go_on(self._carry(partial(_hand_on, answer)))
+                return
             text = body_of(answer, exchange, self._message.id, lane.reader)
             answered(exchange, answer)
         except Refusal as refusal:
@@ -258,9 +264,8 @@ class FastCall(Sending):
         self.connection.unhurried()
 
         async def hear(sent: Sent, permit: Permit) -> UpstreamAnswer:
-            answer = await self._lane.upstream.go_on((response, self.id), sent.outgoing(permit.call), sent.sink)
-            sent.take(answer)
-            return answer
+            asked = sent.outgoing(permit.call)
+            return sent.hand_on(permit, await self._lane.upstream.go_on((response, self.id), asked, sent.sink))
 
         self._go_on(self._carry(hear))
 
@@ -380,3 +385,7 @@ class FastCall(Sending):
         self._line.tasks.add(task)
         task.add_done_callback(self._line.tasks.discard)
         return task
+
+
+async def _hand_on(answer: UpstreamAnswer, sent: Sent, permit: Permit) -> UpstreamAnswer:
+    return sent.hand_on(permit, answer)

@@ -9,8 +9,10 @@ from msgspec import Raw
 from agent_gateway.audit.lines import Lines, lines_of
 from agent_gateway.listeners.fast_message import METHOD, Shape, shape_of
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import CallSink
+from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.mcp_tools import CallSink, Sent
+from agent_gateway.listeners.mcp_tools import Sent
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import Charge
 from agent_gateway.upstreams.direct import ARGUMENTS_MARK, TRACE_MARK, Direct, Form
@@ -72,7 +74,10 @@ def request_of(inbound: Inbound) -> McpRequest | None:
         route = rules.route(inbound.mcp_headers(), message, has_session=False)
     except Refusal:
         return None
-    return McpRequest(inbound, message, route.era, route.version, "", route) if route.era == "modern" else None
+    if route.era != "modern":
+        return None
+    client = Client(route.client_capabilities, route.client_info, route.log_level)
+    return McpRequest(inbound, message, route.era, route.version, "", route, client)
 
 
 def open_lane(request: McpRequest, exchange: Exchange) -> Lane | None:

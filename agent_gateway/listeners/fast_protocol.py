@@ -19,6 +19,7 @@ from agent_gateway.listeners.fast_line import Answered
 from agent_gateway.listeners.mcp_error import Headers
 from agent_gateway.runtime.gateway import Gateway
 
+_BLANKS = (b" ", b"\t")  # a value that ends in one is trimmed, and not what repeats
 MAX_SEEN = 32  # heads of one connection that are kept
 _JSON = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
@@ -112,7 +113,7 @@ class FastProtocol(EdgeProtocol):
         name = name.lower()
         pair = (name, value)
         self.headers.append(pair)
-        if name in VARYING and name not in self._varying:
+        if name in VARYING and name not in self._varying and value[-1:] not in _BLANKS:
             self._varying[name] = value
             return
         self._steady.append(pair)

@@ -1,4 +1,4 @@
-"""MCP's governed methods: `tools/list`, and `tools/call` through the pipeline.
+"""MCP's `tools/call` through the pipeline.
 
 Describing a call and sending it on is all that is MCP's own here; what happens
 in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
@@ -12,16 +12,18 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners import mcp_rounds
 from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.mcp_rounds import Turn, converse
+from agent_gateway.listeners.mcp_state import RoundState
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
-from agent_gateway.ports import AskRefused, UpstreamAnswer, UpstreamRequest
-from agent_gateway.upstreams.asking import NOT_SERVED
+from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Forbidden, Refusal
@@ -31,8 +33,6 @@ from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translate_error
 
 CALL_SCOPE = "tools:call"
-CURSOR_LIFE_S = 3600.0
-_NOT_RELAYED = ("inputResponses", "requestState")  # answers to questions that this gateway never asked
 
 
 # --- call ------------------------------------------------------------------------------------
@@ -53,6 +53,7 @@ async def call_tool(request: McpRequest) -> None:
             inbound.route.name, "tools/call",
         )  # fmt: skip
         sent = Sent(request, entry, exchange, CallSink(request, reply))
+        sent.state = mcp_rounds.begin(request, exchange, entry.capability)
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -93,9 +94,6 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
         raise ProtocolError(INVALID_PARAMS, "`name` must be a string")
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, "`arguments` must be an object")
-    for member in _NOT_RELAYED:
-        if member in parsed:
-            raise ProtocolError(INVALID_PARAMS, f"`{member}` answers nothing that was asked here")
     entry = inbound.route.view.find(name)
     if entry is None:
         raise unknown(name)
@@ -119,18 +117,26 @@ def _check_mirrored(inbound: Inbound, entry: Entry, arguments: Mapping[str, obje
 class Sent:
     """One call on its way to the upstream, and what came of it as the caller will read it."""
 
-    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "CallSink") -> None:
+    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: CallSink) -> None:
         self._request = request
         self._entry = entry
         self._exchange = exchange
         self.sink = sink
+        self.state: RoundState | None = None  # of a call that goes on
         self.body = b""
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and translate its answer."""
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
-        answer = await upstream.request(self.outgoing(permit.call), self.sink)
+        turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
+        answer = await converse(turn, upstream, self.outgoing(permit.call))
+        self.take(answer)
+        return answer
+
+    def hand_on(self, permit: Permit, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """Take a modern answer to what a modern caller sent: it may ask something of that caller."""
+        answer = mcp_rounds.as_asked(Turn(self._request, self._exchange, permit.call, self.sink, None), answer)
         self.take(answer)
         return answer
 
@@ -151,6 +157,9 @@ class Sent:
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,
+            client_capabilities=request.client.capabilities,
+            client_info=request.client.info,
+            log_level=request.client.log_level,
         )
 
     def take(self, answer: UpstreamAnswer) -> None:
@@ -171,25 +180,6 @@ def body_of(answer: UpstreamAnswer, exchange: Exchange, id_raw: bytes, reader: r
     return envelope.response(id_raw, results.call_result(answer.result, answer.era, reader))
 
 
-class CallSink:
-    """What an upstream says while a call runs: progress under the caller's own token, logs it asked for."""
-
-    def __init__(self, request: McpRequest, reply: Reply) -> None:
-        self._reply = reply
-        self._log_level = getattr(request.declared, "log_level", None)
-        self.token = progress.caller_token(request.message.meta)
-
-    async def notify(self, method: str, params: Raw | None) -> None:
-        if method == progress.PROGRESS and self.token is not None and params is not None:
-            await self._reply.event(progress.progress(params, self.token))
-        elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
-            await self._reply.event(envelope.notification(method, envelope.read_object(params)))
-
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        del method, params
-        raise AskRefused(NOT_SERVED)
-
-
 class _Outcome(msgspec.Struct):
     isError: object = False  # noqa: N815 - the wire's word
 
@@ -206,47 +196,3 @@ def is_tool_error(result: Raw) -> bool:
         return _OUTCOME.decode(result).isError is True
     except msgspec.DecodeError:
         return False
-
-
-# --- list ------------------------------------------------------------------------------------
-
-
-async def list_tools(request: McpRequest) -> None:
-    """Answer `tools/list`: what this caller may call, page by page, saying when something is missing."""
-    inbound, gateway = request.inbound, request.inbound.gateway
-    offset = _offset(request)
-    listing = gateway.listing(inbound.snapshot, inbound.principal, inbound.route.path)
-    if offset > len(listing.visible):
-        raise ProtocolError(INVALID_PARAMS, "this cursor leads nowhere", hint="list again from the start")
-    items, following = listing.page(request.era, offset, inbound.snapshot.config.limits.page_items)
-    cursor = None if following is None else _seal_cursor(request, following)
-    result = results.list_result(items, request.reader, next_cursor=cursor, degraded=listing.degraded)
-    body = envelope.response(request.message.id, result)
-    gateway.record_list(inbound.principal, inbound.route.name, request.trace_context(), len(body))
-    await send_bytes(inbound.send, 200, body)
-
-
-def _seal_cursor(request: McpRequest, offset: int) -> str:
-    inbound, gateway = request.inbound, request.inbound.gateway
-    until = gateway.services.clock() + CURSOR_LIFE_S
-    return gateway.sealer.seal(_cursor_purpose(request), inbound.principal, b"%d" % offset, until)
-
-
-def _cursor_purpose(request: McpRequest) -> str:
-    return f"cursor:{request.inbound.route.name}"
-
-
-def _offset(request: McpRequest) -> int:
-    cursor = request.message.parsed.get("cursor")
-    if cursor is None:
-        return 0
-    if not isinstance(cursor, str):
-        raise ProtocolError(INVALID_PARAMS, "`cursor` must be a string")
-    gateway, inbound = request.inbound.gateway, request.inbound
-    try:
-        opened = gateway.sealer.open(_cursor_purpose(request), inbound.principal, cursor, gateway.services.clock())
-    except Refusal:
-        raise ProtocolError(
-            INVALID_PARAMS, "this cursor is not one of ours", hint="list again from the start"
-        ) from None
-    return int(opened)

@@ -27,7 +27,7 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
 async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permit: Permit) -> None:
     """Set every budget level aside for this call, or raise `OverRate`, `OverBudget`, `Unavailable`.
 
-    Does not suspend while this worker's leases suffice.
+    A call that goes on was paid with its first round. Does not suspend while this worker's leases suffice.
     """
     if not hold_now(services, snapshot, exchange, permit):
         call = permit.call

@@ -12,15 +12,19 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.audit import records
+from agent_gateway.config.listeners import Limits
 from agent_gateway.identity.sealing import Sealer
 from agent_gateway.listeners.body import Send
 from agent_gateway.listeners.guard import accepts
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
+from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
+from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import begin
@@ -29,12 +33,13 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
+from mcp_registry.protocol.lists import ItemKind
 
 KEEP_ALIVE_EVERY_S = 15.0
-MAX_ENDED_SESSIONS = 100_000
+MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
-_EVERY_TOOL = Capability(name="*", native="*", upstream="*")
+_ANYTHING = Capability(name="*", native="*", upstream="*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,25 @@ class Chance:
 
 
 class Gateway:
-    """One worker's gateway; `snapshot` is what new requests are served from."""
+    """One worker's gateway; `snapshot` is what new requests are served from.
 
-    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance) -> None:
+    node  the worker's slot: ids that come back through a client say where they are known
+    """
+
+    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, node: str = "0") -> None:
         self.services = services
         self.sealer = sealer
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
-        self.ended_sessions = RecentSet(MAX_ENDED_SESSIONS)
+        limits = self._limits
+        self.sessions = Sessions(
+            services.clock, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
+        )
+        self.node = node
+        self.asks = Asks(node)
+        self.parked = ParkingLot()
+        self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.streams = Tally()
         self.changes = Changes()
         self.is_ending = False
@@ -61,6 +76,9 @@ class Gateway:
         self._chance = chance
         self._listings = Listings()
         self._strangers = (0, 0)  # (second, records written in it)
+
+    def _limits(self) -> Limits:
+        return self.snapshot.config.limits
 
     # --- snapshots -----------------------------------------------------------------------
 
@@ -73,6 +91,7 @@ class Gateway:
     def end(self) -> None:
         """Let go of standing streams: the process is about to end, and they never do by themselves."""
         self.is_ending = True
+        self.parked.close()
         self.changes.ring()
 
     def server(self, route: Route) -> discover.Server:
@@ -80,15 +99,15 @@ class Gateway:
         title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
         return discover.Server(self.server_info, title, list_changed=True)
 
-    def listing(self, snapshot: Snapshot, principal: Principal, path: str) -> Listing:
-        """Return what `principal` sees at the endpoint `path`, from cache when nothing changed."""
-        return self._listings.get(snapshot, principal, path)
+    def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
+        """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
+        return self._listings.get(snapshot, principal, path, kind)
 
-    def visible_names(self, principal: Principal, path: str) -> tuple[str, ...]:
+    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
         """Return the names listed now; empty when the endpoint is gone."""
         if path not in self.snapshot.routes:
             return ()
-        return self.listing(self.snapshot, principal, path).names
+        return self.listing(self.snapshot, principal, path, kind).names
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -128,11 +147,13 @@ class Gateway:
         except Unavailable as refusal:
             log(logging.ERROR, "a refusal went unrecorded", code=code, why=refusal.message)
 
-    def record_list(self, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int) -> None:
+    def record_list(
+        self, method: str, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int
+    ) -> None:
         """Record that a list was given out, as a call that is decided on and ends at once."""
         services = self.services
         exchange = self.exchange(principal, route, context)
-        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route, "tools/list")
+        call = Call(exchange.id, principal, "list", _ANYTHING, {}, exchange.started_at, route, method)
         permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
         arguments = services.seal.of(principal.tenant, b"{}")
         trace = exchange.trace.onward()["traceparent"]

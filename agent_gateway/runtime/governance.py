@@ -8,7 +8,8 @@ from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
 from gateway_policies.world import AgentEntry, UpstreamEntry, World
-from mcp_registry.catalog import Catalog
+from mcp_registry.catalog import Catalog, Toolset
+from mcp_registry.entries import Override
 
 
 def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
@@ -16,7 +17,7 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
 
     known  upstreams whose tools have been seen: only there is a missing tool a mistake
     """
-    entries = catalog.entries.values()
+    entries = list(catalog.all())
     return World(
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
@@ -32,6 +33,21 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
         toolsets=frozenset(config.toolsets),
         arguments={entry.capability.key: entry.arguments for entry in entries},
     )
+
+
+def toolsets_of(config: Config) -> list[Toolset]:
+    """Return the configured toolsets."""
+    return [
+        Toolset(
+            name,
+            one.include,
+            one.exclude,
+            one.prompts,
+            one.resources,
+            {public: Override(shown.name, shown.description) for public, shown in one.tools.items()},
+        )
+        for name, one in config.toolsets.items()
+    ]
 
 
 def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:

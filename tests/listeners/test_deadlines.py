@@ -145,3 +145,18 @@ async def test_a_connection_that_is_idle_after_an_answer_is_closed_without_a_wor
         answer = await talk(port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
     assert answer.startswith(OK)
     assert answer.endswith(b"3")
+
+
+async def test_blanks_around_a_header_value_are_no_part_of_it() -> None:
+    heard: list[tuple[bytes, bytes]] = []
+
+    async def listen(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend(scope["headers"])
+        await echo_length(scope, receive, send)
+
+    async with edge(listen) as port:
+        assert b"200 OK" in await talk(
+            port, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nmcp-name: \t tool  \t\r\nempty:  \r\n\r\n"
+        )
+    assert (b"mcp-name", b"tool") in heard
+    assert (b"empty", b"") in heard
