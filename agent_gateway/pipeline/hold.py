@@ -12,6 +12,8 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
 
     Raises `OverRate`, `OverBudget`, `Unavailable`.
     """
+    if exchange.goes_on:  # paid with its first round
+        return True
     call = permit.call
     if not exchange.is_rated:
         keys = snapshot.rates.keys_for(call.principal, call.capability)
