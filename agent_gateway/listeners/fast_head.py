@@ -10,7 +10,7 @@ from typing import Final
 
 from agent_gateway.listeners.fast_lane import Lane
 from agent_gateway.listeners.guard import accepts, check_head, check_json_post
-from agent_gateway.listeners.mcp_tools import CALL_SCOPE
+from agent_gateway.listeners.mcp_carry import CALL_SCOPE
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import Route, Snapshot
 from gateway_policies.principal import Principal
