@@ -58,15 +58,21 @@ class Connection:
             self._streams = None
 
     async def send(self, *parts: bytes) -> None:
-        """Send parts, each in a packet of its own."""
+        """Send parts, each read by the gateway before the next is sent."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         writer = self._streams[1]
         for number, part in enumerate(parts):
             if number:
-                await asyncio.sleep(0.01)  # no wait for anything: only another packet
+                await self._has_read()
             writer.write(part)
             await writer.drain()
+
+    async def _has_read(self) -> None:
+        """Return when the gateway, one thread that reads in order, has answered somebody who came later."""
+        async with Connection(self._port) as other:
+            await other.send(b"GET /nothing HTTP/1.1\r\nhost: gateway.test\r\n\r\n")
+            await other.answer()
 
     async def answer(self) -> bytes:
         """Return the next whole answer, interim ones before it included; what there is when the gateway closes."""
