@@ -93,6 +93,9 @@ class UpstreamRequest:
 
     params  the JSON-RPC params as raw members; `_meta` holds only what the upstream should
             see of the caller's own (no protocol keys, no progress token)
+    client_capabilities  what this caller declared, raw; the upstream is told exactly that. None: nothing
+    client_info          what the caller says of itself, raw; unverified, for display only
+    log_level            the least severe log message the caller wants; None: none
     """
 
     method: str
@@ -104,6 +107,9 @@ class UpstreamRequest:
     name_header: str = ""  # what `Mcp-Name` must say, when the method bears a name
     input_schema: msgspec.Raw | None = None  # for `Mcp-Param-*`
     is_idempotent: bool = False
+    client_capabilities: msgspec.Raw | None = None
+    client_info: msgspec.Raw | None = None
+    log_level: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,14 @@ class UpstreamAnswer:
     size_bytes: int = 0
 
 
+class AskRefused(Exception):
+    """The caller answered a question with an error, or could not be asked; `error` is the raw JSON-RPC error."""
+
+    def __init__(self, error: msgspec.Raw) -> None:
+        super().__init__("the question has no answer")
+        self.error = error
+
+
 class Sink(Protocol):
     """Where messages of an upstream go while a request runs; awaiting is back-pressure."""
 
@@ -126,11 +140,23 @@ class Sink(Protocol):
         """Take one notification that belongs to the running request (progress, log)."""
         ...
 
+    async def ask(self, method: str, params: msgspec.Raw | None) -> msgspec.Raw:
+        """Put a question of the upstream (sampling, elicitation, roots) to the caller; return the raw result.
+
+        May take as long as a person does. Raises `AskRefused`. Cancelling it withdraws the question.
+        """
+        ...
+
 
 class McpUpstream(Protocol):
     """One registered MCP upstream behind its transport, its era found out and kept."""
 
     name: str
+
+    @property
+    def era(self) -> Literal["legacy", "modern"] | None:
+        """Return the era it speaks, None while that is not known."""
+        ...
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer.

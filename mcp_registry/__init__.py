@@ -1,4 +1,4 @@
-"""What exists, and how MCP speaks: catalogue, names, pins; `protocol` holds both eras of MCP as data.
+"""What exists, and how MCP speaks: catalogue, names; `protocol` holds both eras of MCP as data.
 
 Pure: nothing here touches network, disk, clock or randomness.
 """

@@ -10,10 +10,10 @@ from typing import Final, cast
 
 from msgspec import Raw
 
-from gateway_policies import strict_json
+from gateway_policies import pins, strict_json
 from gateway_policies.refusal import BadRequest
 from gateway_policies.world import ArgumentKind, argument_kinds
-from mcp_registry import names, pins
+from mcp_registry import names
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.headers import HeaderParam, header_params
 

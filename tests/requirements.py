@@ -83,6 +83,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.header-injection": Requirement(
         "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
     ),
+    "mesh.binary-answers": Requirement(
+        "issue 5, 3", "a file that an API answers with reaches the caller byte for byte"
+    ),
+    "mesh.no-upstream-urls": Requirement("issue 5, 3", "no host of an API is told in an answer's location or redirect"),
+    "mesh.useful-errors": Requirement(
+        "issue 5, 3", "an API's failure is told by status, its own words and what to try"
+    ),
+    "mesh.answers-fit": Requirement(
+        "issue 5, 3", "a shown answer fits its bound, and every cut is told with the way on"
+    ),
     "mesh.servers-pinned": Requirement(
         "issue 5, 3", "an operation's own server is used only on the registered origin, or where an operator says so"
     ),

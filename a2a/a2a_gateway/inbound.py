@@ -228,7 +228,7 @@ def _with_route(parts: Parts, route: RestRoute) -> Parts:
 def _check_resource_names(params: Mapping[str, object], task_id: str) -> None:
     """Refuse a body of 0.3's protobuf shapes that names another task than the path (`parent`, `name`)."""
     config = params.get("config")
-    inner = cast("Mapping[str, object]", config) if isinstance(config, dict) else {}
+    inner: Mapping[str, object] = cast("dict[str, object]", config) if isinstance(config, dict) else {}
     for value in (params.get("parent"), params.get("name"), inner.get("name")):
         is_of_task = value is None or (isinstance(value, str) and f"{value}/".startswith(f"tasks/{task_id}/"))
         if not is_of_task or not (task_id or value is None):

@@ -12,9 +12,10 @@ decision    written before anything leaves
     call          the call's id, shared with its outcome
     principal     tenant, kind, id, teams, client, issuer, credential
     chain         delegation, from the first hop: [issuer, subject, is_verified]
-    action        "call" or "list"
+    action        "call", "get", "read", "message" or "list"
+    operation     the protocol's word: `tools/call`, `SendMessage`
     route         the endpoint it came in by
-    capability    name, native, upstream, pin
+    capability    kind, name, native, upstream, pin
     effect        "permit" or "forbid"
     code          why a forbid, in one word; empty for a permit
     policies      ids of the determining policies, sorted
@@ -156,8 +157,10 @@ def decision(
         "principal": _principal(call.principal),
         "chain": [[hop.issuer, hop.subject, hop.is_verified] for hop in call.principal.chain],
         "action": call.action,
+        "operation": call.operation,
         "route": call.route,
         "capability": {
+            "kind": capability.kind,
             "name": capability.name,
             "native": capability.native,
             "upstream": capability.upstream,

@@ -20,7 +20,8 @@ from agent_gateway.listeners.reply import Reply, send_bytes
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
-from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, UpstreamAnswer, UpstreamRequest
+from agent_gateway.upstreams.asking import NOT_SERVED
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Forbidden, Refusal
@@ -48,8 +49,9 @@ async def call_tool(request: McpRequest) -> None:
         exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
         exchange.asked = inbound.route.view.shown_name(entry.capability)
         call = Call(
-            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at, inbound.route.name
-        )
+            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
+            inbound.route.name, "tools/call",
+        )  # fmt: skip
         sent = _Sent(request, entry, exchange, _CallSink(request, reply))
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
@@ -169,6 +171,10 @@ class _CallSink:
             await self._reply.event(progress.progress(params, self.token))
         elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
             await self._reply.event(envelope.notification(method, envelope.read_object(params)))
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        del method, params
+        raise AskRefused(NOT_SERVED)
 
 
 class _Outcome(msgspec.Struct):

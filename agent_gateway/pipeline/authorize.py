@@ -4,6 +4,7 @@ from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.snapshot import Snapshot
 from gateway_policies.call import Call
 from gateway_policies.decision import Decision, Permit
+from gateway_policies.kinds import Kind
 from gateway_policies.refusal import Forbidden, NotFound, Refusal
 
 
@@ -16,18 +17,18 @@ def authorize(snapshot: Snapshot, exchange: Exchange, call: Call) -> Permit:
     exchange.decision = decision
     if decision.is_permit:
         return Permit.of(call, decision)
-    raise refusal_of(decision, exchange.asked or call.capability.name)
+    raise refusal_of(decision, exchange.asked or call.capability.name, call.capability.kind)
 
 
-def unknown(name: str) -> NotFound:
+def unknown(name: str, kind: Kind = "tool") -> NotFound:
     """Return the one answer for a name that is unknown, and for one that is hidden."""
-    return NotFound(f"no tool `{name[:128]}` here", hint="list the tools first; names are case-sensitive")
+    return NotFound(f"no {kind} `{name[:128]}` here", hint=f"list the {kind}s first; names are case-sensitive")
 
 
-def refusal_of(decision: Decision, name: str) -> Refusal:
+def refusal_of(decision: Decision, name: str, kind: Kind) -> Refusal:
     """Return a forbid as the caller is told it."""
     if not decision.is_visible:
-        return unknown(name)
+        return unknown(name, kind)
     reasons = [reason.text for reason in decision.reasons if reason.text]
     hints = [reason.hint for reason in decision.reasons if reason.hint]
     because = "; ".join(reasons) if reasons else "no policy permits it"

@@ -11,7 +11,7 @@ _MAX_TEXT = 300
 def guard(snapshot: Snapshot, permit: Permit) -> None:
     """Raise `BadRequest` (`invalid_arguments`) naming where the arguments break the tool's schema."""
     call = permit.call
-    validator = snapshot.validators.get(call.capability.name)
+    validator = snapshot.validators.get(call.capability.name) if call.capability.kind == "tool" else None
     if validator is None or validator.is_valid(call.arguments):
         return
     mistakes: list[str] = []

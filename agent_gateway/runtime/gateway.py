@@ -132,7 +132,7 @@ class Gateway:
         """Record that a list was given out, as a call that is decided on and ends at once."""
         services = self.services
         exchange = self.exchange(principal, route, context)
-        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route)
+        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route, "tools/list")
         permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
         arguments = services.seal.of(principal.tenant, b"{}")
         trace = exchange.trace.onward()["traceparent"]

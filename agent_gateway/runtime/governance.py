@@ -16,7 +16,7 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
 
     known  upstreams whose tools have been seen: only there is a missing tool a mistake
     """
-    entries = catalog.entries.items()
+    entries = catalog.entries.values()
     return World(
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
@@ -27,10 +27,10 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
             for name, agent in config.agents.items()
         },
         upstreams={name: UpstreamEntry(name, frozenset(one.tags)) for name, one in config.upstreams.items()},
-        capabilities={name: entry.capability for name, entry in entries},
+        capabilities={entry.capability.key: entry.capability for entry in entries},
         known=frozenset(known),
         toolsets=frozenset(config.toolsets),
-        arguments={name: entry.arguments for name, entry in entries},
+        arguments={entry.capability.key: entry.arguments for entry in entries},
     )
 
 

@@ -174,7 +174,7 @@ def _offering(spans: Spans) -> Callable[[Exchange], None]:
             return
         start_ns = int(exchange.started_at * 1e9)
         attributes: dict[str, str | int | bool] = {
-            "mcp.method.name": "tools/call",
+            "mcp.method.name": call.operation,
             "gen_ai.tool.name": call.capability.name,
             "agent_gateway.upstream": call.capability.upstream,
             "agent_gateway.tenant": call.principal.tenant,
@@ -183,7 +183,7 @@ def _offering(spans: Spans) -> Callable[[Exchange], None]:
         }
         end_ns = start_ns + time.monotonic_ns() - exchange.started_ns
         is_error = exchange.status != "ok"
-        name = f"tools/call {call.capability.name}"
+        name = f"{call.operation} {call.capability.name}"
         spans.offer(
             exchange.trace, EndedCall(name, start_ns, end_ns, is_error, exchange.code or exchange.status, attributes)
         )

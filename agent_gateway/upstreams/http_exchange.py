@@ -5,54 +5,54 @@ whatever came, hands messages in between to an `Inbox` in order, and says what a
 missing answer means.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
-
-from msgspec import Raw
 
 from agent_gateway.ports import HttpResponse, Sink
 from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.asking import NOBODY, Questions
 from agent_gateway.upstreams.h1_response import died, too_large
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope, sse
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
+from mcp_registry.protocol.progress import CANCELLED
 
 _MAX_ERROR_BODY = 64 * 1024
+_RETRY_MS = 1000  # before a broken stream is opened again, when the upstream does not say
+_MAX_RETRY_MS = 30_000
 
 
 class Inbox:
     """Takes what the upstream says while one request runs; awaiting slows the upstream.
 
-    respond  posts our answer to a request of the upstream's own; None where it may not ask any
+    questions  puts the upstream's own requests to the sink and answers them; None where it may not ask any
+    may_ask    whether this caller declared anything that it can be asked; `ping` is answered anyway
     """
 
     def __init__(
-        self, id_raw: bytes, sink: Sink, max_requests: int, respond: Callable[[bytes], None] | None = None
+        self, id_raw: bytes, sink: Sink, max_requests: int, questions: Questions | None = None, *, may_ask: bool = False
     ) -> None:
         self._id_raw = id_raw
         self._sink = sink
         self._left = max_requests
-        self._respond = respond
+        self._questions = questions
+        self._may_ask = may_ask
 
     async def notification(self, message: Notification) -> None:
+        if message.method == CANCELLED and self._questions is not None:
+            self._questions.withdraw(bytes(message.params.get("requestId", b"")))
+            return
         await speak.deliver(message, self._id_raw, self._sink)
 
     def request(self, message: Request) -> None:
         self._left -= 1
         if self._left < 0:
             raise garbage("the upstream asks too much while it should answer")
-        if self._respond is not None:
-            self._respond(speak.reply_to(message))
-
-
-class _Nobody:
-    async def notify(self, method: str, params: Raw | None) -> None:
-        del method, params
-
-
-NOBODY: Final[Sink] = _Nobody()  # for requests whose messages nobody reads
+        if self._questions is None:
+            return
+        self._questions.put(message, self._sink if self._may_ask else NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,15 @@ class Reply:
     answer: Response | None
 
 
-async def receive(response: HttpResponse, wanted: bytes, inbox: Inbox, limits: UpstreamLimits) -> Reply:
+Resume = Callable[[str], Awaitable[HttpResponse]]
+
+
+async def receive(
+    response: HttpResponse, wanted: bytes, inbox: Inbox, limits: UpstreamLimits, resume: Resume | None = None
+) -> Reply:
     """Read until the answer to the id `wanted` is there; whatever the status.
+
+    resume  opens the stream again after the event id it is given; None: a broken stream is the end
 
     The rest of an event stream is let go by. Raises `UpstreamFailed` for garbage, an answer to
     another id, too much of anything, or an end without an answer; closes the response then.
@@ -78,13 +85,42 @@ async def receive(response: HttpResponse, wanted: bytes, inbox: Inbox, limits: U
     try:
         if response.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise garbage("it is compressed, and nobody asked for that")
-        kind = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind == b"text/event-stream" and 200 <= response.status < 300:
-            return await _from_stream(response, wanted, inbox, limits)
-        return await _from_body(response, wanted, kind, limits)
+        if not _is_stream(response):
+            return await _from_body(response, wanted, limits)
+        reader = _Reader(wanted, inbox, limits)
+        return await (reader.read(response) if resume is None else _read_on(reader, response, resume, limits))
     except BaseException:
         response.close()
         raise
+
+
+async def _read_on(reader: "_Reader", response: HttpResponse, resume: Resume, limits: UpstreamLimits) -> Reply:
+    """Read the answer from a stream that may break and be opened again, `max_resumes` times."""
+    for _ in range(limits.max_resumes):
+        try:
+            return await reader.read(response)
+        except UpstreamFailed as failure:
+            response.close()
+            if failure.code != "upstream_died" or not reader.last_id:
+                raise
+        await asyncio.sleep(min(reader.retry_ms, _MAX_RETRY_MS) / 1000)
+        response = await resume(reader.last_id)
+        if not _is_stream(response):
+            response.close()
+            break
+    raise _ended()
+
+
+def _ended() -> UpstreamFailed:
+    return died("the upstream ended its stream before it answered")
+
+
+def _is_stream(response: HttpResponse) -> bool:
+    return _kind(response) == b"text/event-stream" and 200 <= response.status < 300
+
+
+def _kind(response: HttpResponse) -> bytes:
+    return response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
 
 def answer_of(reply: Reply) -> Response:
@@ -116,9 +152,9 @@ def garbage(what: str) -> UpstreamFailed:
     return UpstreamFailed(f"the upstream's answer is not valid MCP: {what}", code="upstream_garbage")
 
 
-async def _from_body(response: HttpResponse, wanted: bytes, kind: bytes, limits: UpstreamLimits) -> Reply:
+async def _from_body(response: HttpResponse, wanted: bytes, limits: UpstreamLimits) -> Reply:
     is_error = not 200 <= response.status < 300
-    if kind != b"application/json":
+    if _kind(response) != b"application/json":
         if is_error or response.status == 202:
             response.linger()
             return Reply(response.status, response.headers, b"", None)
@@ -140,31 +176,56 @@ async def _from_body(response: HttpResponse, wanted: bytes, kind: bytes, limits:
     raise garbage("it is no answer to the request")
 
 
-async def _from_stream(response: HttpResponse, wanted: bytes, inbox: Inbox, limits: UpstreamLimits) -> Reply:
-    decoder = sse.Decoder(max_line_bytes=limits.max_result + 64, max_event_bytes=limits.max_result)
-    size = strays = 0
-    async for chunk in response.chunks():
-        size += len(chunk)
-        if size > limits.max_stream:
-            raise too_large(limits.max_stream)
-        for event in decoder.feed(chunk):
-            if event.kind != "message" or not event.data:
-                continue
-            message = envelope.read_answer(event.data)
-            if isinstance(message, Response) and message.id == wanted:
-                response.linger()
-                return Reply(response.status, response.headers, event.data, message)
-            if isinstance(message, Notification):
-                await inbox.notification(message)
-            elif isinstance(message, Request):
-                inbox.request(message)
-            elif isinstance(message, Invalid):
-                raise garbage("an event is no message")
-            else:
-                strays += 1
-                if strays > limits.max_strays:
-                    raise garbage("it answers what nobody asked")
-    raise died("the upstream ended its stream before it answered")
+class _Reader:
+    """Reads the stream, or the streams, that carry one answer; what it counts lasts over all of them."""
+
+    def __init__(self, wanted: bytes, inbox: Inbox, limits: UpstreamLimits) -> None:
+        self._wanted = wanted
+        self._inbox = inbox
+        self._limits = limits
+        self._size = self._strays = 0
+        self.last_id = ""
+        self.retry_ms = _RETRY_MS
+
+    async def read(self, response: HttpResponse) -> Reply:
+        """Return the answer; raises `UpstreamFailed` (`upstream_died`) when the stream ends before it."""
+        limits = self._limits
+        decoder = sse.Decoder(max_line_bytes=limits.max_result + 64, max_event_bytes=limits.max_result)
+        try:
+            return await self._read(response, decoder)
+        finally:
+            self.last_id = decoder.last_id or self.last_id
+            self.retry_ms = decoder.retry_ms or self.retry_ms
+
+    async def _read(self, response: HttpResponse, decoder: sse.Decoder) -> Reply:
+        async for chunk in response.chunks():
+            self._size += len(chunk)
+            if self._size > self._limits.max_stream:
+                raise too_large(self._limits.max_stream)
+            for event in decoder.feed(chunk):
+                if event.kind != "message" or not event.data:
+                    continue
+                answer = await self._take(event.data)
+                if answer is not None:
+                    response.linger()
+                    return Reply(response.status, response.headers, event.data, answer)
+        raise _ended()
+
+    async def _take(self, data: bytes) -> Response | None:
+        message = envelope.read_answer(data)
+        if isinstance(message, Response) and message.id == self._wanted:
+            return message
+        if isinstance(message, Notification):
+            await self._inbox.notification(message)
+        elif isinstance(message, Request):
+            self._inbox.request(message)
+        elif isinstance(message, Invalid):
+            raise garbage("an event is no message")
+        else:
+            self._strays += 1
+            if self._strays > self._limits.max_strays:
+                raise garbage("it answers what nobody asked")
+        return None
 
 
 def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:

@@ -16,11 +16,11 @@ from msgspec import Raw
 
 from agent_gateway.ports import Clock, Health, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.asking import NOBODY, Patient
 from agent_gateway.upstreams.chores import Chores
-from agent_gateway.upstreams.http_exchange import NOBODY
-from agent_gateway.upstreams.per_owner import Headers, Owner, PerOwner
+from agent_gateway.upstreams.per_owner import NO_CAPABILITIES, Headers, Owner, PerOwner
 from agent_gateway.upstreams.settings import UpstreamSettings
-from agent_gateway.upstreams.stdio_child import Child, start
+from agent_gateway.upstreams.stdio_child import Child, Running, start
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from mcp_registry.protocol import outbound
@@ -48,6 +48,7 @@ class _Seat:
     child: Child
     info: ServerInfo
     used_at: float = 0.0
+    log_level: str | None = None
 
     @property
     def inflight(self) -> int:
@@ -86,21 +87,32 @@ class StdioUpstream:
             self._begin,
             lambda seat: self._chores.start(seat.child.stop(settings.timeouts.farewell_s)),
             limit=settings.limits.max_children,
+            per_owner=settings.limits.max_sessions_per_owner,
             idle_s=settings.timeouts.session_idle_s,
             clock=clock,
         )
 
+    @property
+    def era(self) -> Era | None:
+        """Return the era it speaks, None while that is not known."""
+        return self._era
+
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer; see `ports.McpUpstream`."""
-        with speak.deadline(request.timeout_s):
-            seat = await self._seat(request.principal)
+        with speak.deadline(request.timeout_s) as limit:
+            seat = await self._seat(request)
             message = speak.outgoing(request, self._next_id(), mirrors_arguments=False)
             if seat.info.era == "modern":
-                body = outbound.modern_body(message, speak.GATEWAY)
+                body = outbound.modern_body(message, speak.speaker(request, LATEST_MODERN))
             else:
                 body = outbound.legacy_body(message)
+                if request.log_level is not None:
+                    await self._set_level(seat, request.log_level)
+            running = Running(message.id, sink, request.principal.key)
+            if speak.can_be_asked(request):
+                running = Running(message.id, Patient(sink, limit), request.principal.key, may_be_asked=True)
             try:
-                response, size_bytes = await seat.child.ask(message.id, body, sink)
+                response, size_bytes = await seat.child.ask(body, running)
             finally:
                 seat.used_at = self._clock()
         return speak.answer(seat.info.era, response, size_bytes)
@@ -117,7 +129,7 @@ class StdioUpstream:
         """Return what the upstream says of itself, from cache when it is known."""
         if self._known is None:
             with speak.deadline(self._settings.timeouts.open_s):
-                return (await self._seat(principal)).info
+                return (await self._seats.get(self._settings.owner(principal), ())).info
         return self._known
 
     def health(self) -> Health:
@@ -143,8 +155,20 @@ class StdioUpstream:
 
     # --- children --------------------------------------------------------------------------
 
-    async def _seat(self, principal: Principal) -> _Seat:
-        return await self._seats.get(self._settings.owner(principal), ())
+    async def _seat(self, request: UpstreamRequest) -> _Seat:
+        """Return the caller's child. Only one of the handshake era is told for good what its client can do."""
+        declared = NO_CAPABILITIES
+        if self._era != "modern" and speak.can_be_asked(request) and request.client_capabilities is not None:
+            declared = speak.declared(bytes(request.client_capabilities))
+        return await self._seats.get(self._settings.owner(request.principal), (), declared)
+
+    async def _set_level(self, seat: _Seat, level: str) -> None:
+        """Have the child send log messages from `level` on; what one caller does not want, its sink drops."""
+        if not speak.wants_level(seat.log_level, level, seat.info):
+            return
+        seat.log_level = level
+        id_raw = self._next_id()
+        await seat.child.ask(speak.set_level(id_raw, level), Running(id_raw, NOBODY))
 
     def _ended(self, seat: _Seat) -> None:
         """A child died: forget it, reap it, count it."""
@@ -152,7 +176,7 @@ class StdioUpstream:
         self._chores.start(seat.child.stop(self._settings.timeouts.farewell_s))
         self._mourn(seat.owner, "the upstream's process ended")
 
-    async def _begin(self, owner: Owner, _: Headers) -> _Seat:
+    async def _begin(self, owner: Owner, _: Headers, capabilities: bytes) -> _Seat:
         deaths = self._deaths.get(owner)
         now = self._clock()
         if deaths is not None and now < deaths.retry_at:
@@ -165,7 +189,7 @@ class StdioUpstream:
             self._restarts += 1
         try:
             with speak.deadline(self._settings.timeouts.open_s):
-                child, info = await self._greeted()
+                child, info = await self._greeted(capabilities)
         except UpstreamFailed as failure:
             self._mourn(owner, failure.message)
             raise UpstreamUnreachable("the upstream's process does not start") from failure
@@ -176,11 +200,11 @@ class StdioUpstream:
         child.on_end = lambda: self._ended(seat)
         return seat
 
-    async def _greeted(self) -> tuple[Child, ServerInfo]:
+    async def _greeted(self, capabilities: bytes) -> tuple[Child, ServerInfo]:
         """Start a child and find out its era; one that dies of the probe gets a second start without it."""
         child = await self._start()
         try:
-            return child, await self._greet(child)
+            return child, await self._greet(child, capabilities)
         except UpstreamFailed:
             was_probe = self._era is None and not child.is_alive
             await child.stop(self._settings.timeouts.farewell_s)
@@ -192,7 +216,7 @@ class StdioUpstream:
             raise
         child = await self._start()
         try:
-            return child, await self._initialize(child)
+            return child, await self._initialize(child, capabilities)
         except BaseException:
             self._chores.start(child.stop(self._settings.timeouts.farewell_s))
             raise
@@ -203,29 +227,30 @@ class StdioUpstream:
         child.log = self._log
         return child
 
-    async def _greet(self, child: Child) -> ServerInfo:
+    async def _greet(self, child: Child, capabilities: bytes) -> ServerInfo:
         if self._era == "legacy":
-            return await self._initialize(child)
+            return await self._initialize(child, capabilities)
         id_raw = self._next_id()
         _, body = outbound.discover(id_raw, speak.GATEWAY)
         try:
             with speak.deadline(self._settings.timeouts.probe_s):
-                answer, _ = await child.ask(id_raw, body, NOBODY)
+                answer, _ = await child.ask(body, Running(id_raw, NOBODY))
         except UpstreamTimeout:
             if self._settings.era == "modern":
                 raise
-            return await self._initialize(child)
+            return await self._initialize(child, capabilities)
         probe = outbound.read_probe("server/discover", 200, _message(answer))
         if probe.verdict == "modern":
             return speak.server_info("modern", probe.version or LATEST_MODERN, probe.result)
         if self._settings.era == "modern":
             raise UpstreamFailed("the upstream does not speak the era it is configured for", code="upstream_garbage")
-        return await self._initialize(child)
+        return await self._initialize(child, capabilities)
 
-    async def _initialize(self, child: Child) -> ServerInfo:
+    async def _initialize(self, child: Child, capabilities: bytes) -> ServerInfo:
         id_raw = self._next_id()
         child.answers_requests = True
-        answer, _ = await child.ask(id_raw, outbound.initialize(id_raw, speak.GATEWAY), NOBODY)
+        speaker = replace(speak.GATEWAY, capabilities=Raw(capabilities))
+        answer, _ = await child.ask(outbound.initialize(id_raw, speaker), Running(id_raw, NOBODY))
         probe = outbound.read_probe("initialize", 200, _message(answer))
         if probe.verdict != "legacy" or probe.result is None:
             raise UpstreamFailed("the upstream refuses the handshake", code="upstream_garbage")

@@ -1,11 +1,14 @@
 """One live thing per owner: a legacy session or a child, opened when needed, ended when idle.
 
+A legacy server is told once, at the handshake, what its client can do: so an owner has
+one for each credential and each set of capabilities that it declares.
+
 INVARIANT: two principals share one only when their keys are equal.
 How one is opened and ended is the work of `mcp_http` and `mcp_stdio`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Generic, Protocol, TypeVar
 
@@ -36,28 +39,34 @@ def credential_digest(credentials: Headers) -> bytes:
     return digest.digest()
 
 
-_Key = tuple[Owner, bytes]
+_Key = tuple[Owner, bytes, bytes]  # owner, digest of the credential, capabilities
+NO_CAPABILITIES = b"{}"
 
 
 class PerOwner(Generic[T]):
     """The sessions, or the children, of one upstream.
 
-    begin  opens one; runs once per key however many wait for it
-    end    ends one; must not block
+    begin      opens one for an owner, its credential and its capabilities (raw JSON, as `speak.declared`
+               spells them); runs once per key however many wait for it
+    end        ends one; must not block
+    limit      of all; the idle one that was used least recently gives way
+    per_owner  of one owner and credential, so that nobody takes all by declaring ever new capabilities
     """
 
     def __init__(
         self,
-        begin: Callable[[Owner, Headers], Awaitable[T]],
+        begin: Callable[[Owner, Headers, bytes], Awaitable[T]],
         end: Callable[[T], None],
         *,
         limit: int,
+        per_owner: int,
         idle_s: float,
         clock: Clock,
     ) -> None:
         self._begin = begin
         self._end = end
         self._limit = limit
+        self._per_owner = per_owner
         self._idle_s = idle_s
         self._clock = clock
         self._open: dict[_Key, T] = {}
@@ -68,19 +77,19 @@ class PerOwner(Generic[T]):
     def __len__(self) -> int:
         return len(self._open)
 
-    async def get(self, owner: Owner, credentials: Headers) -> T:
-        """Return the open one of this owner and credential, opening it when there is none.
+    async def get(self, owner: Owner, credentials: Headers, capabilities: bytes = NO_CAPABILITIES) -> T:
+        """Return the open one of this owner, credential and capabilities, opening it when there is none.
 
         Raises what opening raises, or `UpstreamUnreachable` (code `upstream_busy`) at the limit.
         """
-        key = (owner, credential_digest(credentials))
+        key = (owner, credential_digest(credentials), capabilities)
         kept = self._open.get(key)
         if kept is None:
             if self._is_closed:
                 raise UpstreamUnreachable("this upstream was removed")
             task = self._opening.get(key)
             if task is None:
-                self._make_room()
+                self._make_room(key)
                 task = asyncio.get_running_loop().create_task(self._begin_one(key, credentials))
                 self._opening[key] = task
                 task.add_done_callback(lambda done: self._opened(key, done))
@@ -123,7 +132,7 @@ class PerOwner(Generic[T]):
         self._open.clear()
 
     async def _begin_one(self, key: _Key, credentials: Headers) -> T:
-        kept = await self._begin(key[0], credentials)
+        kept = await self._begin(key[0], credentials, key[2])
         kept.used_at = self._clock()
         self._open[key] = kept
         if self._timer is None:
@@ -135,10 +144,15 @@ class PerOwner(Generic[T]):
         if not task.cancelled():
             task.exception()  # whoever waits has been told; nobody may be left to be
 
-    def _make_room(self) -> None:
-        if len(self._open) + len(self._opening) < self._limit:
-            return
-        idle = [(kept.used_at, key) for key, kept in self._open.items() if not kept.inflight]
+    def _make_room(self, wanted: _Key) -> None:
+        siblings = [key for key in (*self._open, *self._opening) if key[:2] == wanted[:2]]
+        if len(siblings) >= self._per_owner:
+            self._end_one([key for key in siblings if key in self._open])
+        elif len(self._open) + len(self._opening) >= self._limit:
+            self._end_one(self._open)
+
+    def _end_one(self, keys: Iterable[_Key]) -> None:
+        idle = [(self._open[key].used_at, key) for key in keys if not self._open[key].inflight]
         if not idle:
             raise UpstreamUnreachable(
                 "this upstream has all the sessions it may have", code="upstream_busy", retry_after_s=5.0

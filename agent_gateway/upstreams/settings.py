@@ -40,7 +40,9 @@ class UpstreamLimits:
     max_inflight: int = 512  # requests running on one child
     max_unwritten: int = 16 * _MIB  # waiting for a child that does not read
     max_strays: int = 32  # messages of one stream that answer nothing we asked
-    max_server_requests: int = 16  # of the upstream's own, during one request
+    max_server_requests: int = 64  # of the upstream's own, during one request
+    max_sessions_per_owner: int = 16  # of one caller: one for each set of capabilities it declares
+    max_resumes: int = 16  # times that the stream of one answer may break and be opened again
     max_notifications: int = 256  # waiting for the reader of one request on a shared child
     max_pages: int = 100
     max_tools: int = 20_000

@@ -18,9 +18,10 @@ from agent_gateway.ports import ServerInfo, Sink, UpstreamAnswer, UpstreamReques
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope
-from mcp_registry.protocol.envelope import Notification, Request, Response
+from mcp_registry.protocol.envelope import Notification, Response
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND
 from mcp_registry.protocol.headers import HeaderParam, header_params
+from mcp_registry.protocol.inbound import LOG_LEVELS, declares
 from mcp_registry.protocol.outbound import Outgoing, Speaker
 from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
@@ -34,26 +35,44 @@ class deadline:  # noqa: N801 - used like a function
     What `asyncio.timeout` does, for the one case at hand and at a quarter of its cost.
     """
 
-    __slots__ = ("_cancelling", "_handle", "_is_late", "_task", "_timeout_s")
+    __slots__ = ("_cancelling", "_handle", "_is_late", "_is_over", "_left_s", "_pauses", "_task", "_timeout_s")
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._is_late = False
+        self._is_over = False
+        self._pauses = 0
+        self._left_s = 0.0
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "deadline":
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
         self._handle = loop.call_later(self._timeout_s, self._expire)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._is_over = True
         self._handle.cancel()
         if self._is_late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise UpstreamTimeout(f"the upstream did not answer within {self._timeout_s:g} seconds") from error
+
+    def pause(self) -> None:
+        """Stop the clock: the other side waits for us. Pauses nest."""
+        self._pauses += 1
+        if self._pauses == 1:
+            self._left_s = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
+            self._handle.cancel()
+
+    def resume(self) -> None:
+        """Let the clock go on with the time that was left."""
+        self._pauses -= 1
+        if not self._pauses and not self._is_over:
+            self._handle = asyncio.get_running_loop().call_later(self._left_s, self._expire)
 
     def _expire(self) -> None:
         self._is_late = True
@@ -82,6 +101,7 @@ def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool
         header_params=params,
         arguments=arguments,
         progress_token=id_raw if request.wants_progress else None,
+        log_level=None if request.log_level is None else envelope.write(request.log_level),
         trace=request.trace,
     )
 
@@ -92,26 +112,50 @@ def answer(era: Era, response: Response, size_bytes: int) -> UpstreamAnswer:
 
 
 async def deliver(message: Notification, id_raw: bytes, sink: Sink) -> None:
-    """Hand a notification to the request `id_raw` if it is progress of it, or a log message; else drop it."""
+    """Hand a notification to the request `id_raw`, unless it is progress of another; the sink knows what it wants."""
     if message.method == "notifications/progress":
         token = message.params.get("progressToken")
         if token is None or bytes(token) != id_raw:
             return
-    elif message.method != "notifications/message":
-        return
-    await sink.notify(message.method, Raw(envelope.write(message.params)))
-
-
-def reply_to(message: Request) -> bytes:
-    """Return our answer to a request of the upstream's own: `ping` is answered, nothing else is served."""
-    if message.method == "ping":
-        return envelope.response(message.id, b"{}")
-    return envelope.error(message.id, METHOD_NOT_FOUND, "the gateway does not serve this method")
+    await sink.notify(message.method, Raw(envelope.write(message.params)) if message.params else None)
 
 
 def cancelled(id_raw: bytes) -> bytes:
     """Return the notice that nobody waits for the request `id_raw` any more."""
     return envelope.notification("notifications/cancelled", {"requestId": Raw(id_raw)})
+
+
+def speaker(request: UpstreamRequest, version: str) -> Speaker:
+    """Return who the upstream is told is calling: the caller, with what the caller declared and no more."""
+    if request.client_info is None and request.client_capabilities is None and version == GATEWAY.version:
+        return GATEWAY
+    return Speaker(
+        info=request.client_info or GATEWAY.info,
+        capabilities=request.client_capabilities or GATEWAY.capabilities,
+        version=version,
+    )
+
+
+def wants_level(known: str | None, level: str, info: ServerInfo) -> bool:
+    """Say whether a legacy server that sends log messages from `known` on must be told to begin at `level`."""
+    is_enough = known is not None and LOG_LEVELS.index(known) <= LOG_LEVELS.index(level)
+    return not is_enough and info.capabilities is not None and declares(info.capabilities, "logging")
+
+
+def set_level(id_raw: bytes, level: str) -> bytes:
+    """Write the legacy request that has a server send log messages from `level` on."""
+    return envelope.request(id_raw, "logging/setLevel", {"level": Raw(envelope.write(level))})
+
+
+def can_be_asked(request: UpstreamRequest) -> bool:
+    """Say whether the caller declared anything that an upstream may ask of it."""
+    return request.client_capabilities is not None and bytes(request.client_capabilities) != b"{}"
+
+
+@lru_cache(maxsize=1024)
+def declared(capabilities: bytes) -> bytes:
+    """Return capabilities (a raw JSON object) in the one spelling of equal ones: what sessions are kept apart by."""
+    return _SORTED.encode(_ANY.decode(capabilities))
 
 
 def server_info(era: Era, version: str, result: Raw | None) -> ServerInfo:
@@ -199,5 +243,7 @@ def _params_of(schema: bytes) -> tuple[HeaderParam, ...]:
 
 _PAGE: Final = msgspec.json.Decoder(_Page)
 _ERROR: Final = msgspec.json.Decoder(_Error)
+_ANY: Final = msgspec.json.Decoder()
+_SORTED: Final = msgspec.json.Encoder(order="deterministic")
 _TEXT: Final = msgspec.json.Decoder(str)
 _VALUES: Final = msgspec.json.Decoder(dict[str, object])

@@ -11,28 +11,47 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 from agent_gateway.ports import Sink
 from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.asking import NOBODY, Questions
 from agent_gateway.upstreams.h1_response import died
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.envelope import Notification, Request, Response
+from mcp_registry.protocol.progress import CANCELLED
 
 _LAUNCHER: Final = Path(__file__).with_name("stdio_launch.py")
 _STDIN, _STDOUT = 0, 1
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A request for a child, and who put it.
+
+    id            raw JSON, ours
+    who           the caller: what names no request is for it when nobody else has one running
+    may_be_asked  whether the caller declared anything that a child may ask of it
+    """
+
+    id: bytes
+    sink: Sink
+    who: Hashable = None
+    may_be_asked: bool = False
+
+
 class _Waiting:
     """The messages for one running request, in order; the answer is the last."""
 
-    __slots__ = ("_items", "_waker", "failure")
+    __slots__ = ("_items", "_waker", "failure", "running")
 
-    def __init__(self) -> None:
+    def __init__(self, running: Running) -> None:
+        self.running = running
         self._items: deque[tuple[Notification | Response, int]] = deque()
         self._waker: asyncio.Future[None] | None = None
         self.failure: UpstreamFailed | None = None
@@ -72,6 +91,7 @@ class Child(asyncio.SubprocessProtocol):
         self.log: deque[str] = deque(maxlen=limits.max_log_lines)
         self._limits = limits
         self._calls: dict[bytes, _Waiting] = {}
+        self._questions = Questions(self._respond)
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._pieces: list[bytes] = []  # of a line that has no end yet
@@ -91,17 +111,18 @@ class Child(asyncio.SubprocessProtocol):
     def is_alive(self) -> bool:
         return not self._is_over
 
-    async def ask(self, id_raw: bytes, body: bytes, sink: Sink) -> tuple[Response, int]:
-        """Write a request and return its answer with its size; other messages of it go to `sink`.
+    async def ask(self, body: bytes, running: Running) -> tuple[Response, int]:
+        """Write a request and return its answer with its size; other messages of it go to its sink.
 
-        Ended early, the child is told that nobody waits for `id_raw` any more. Raises
+        Ended early, the child is told that nobody waits for it any more. Raises
         `UpstreamUnreachable` when nothing was written, `UpstreamFailed` (`upstream_died`) else.
         """
         if self._is_over or self.is_ending:
             raise UpstreamUnreachable("the upstream's process is not running")
         if len(self._calls) >= self._limits.max_inflight or self._unwritten() > self._limits.max_unwritten:
             raise UpstreamUnreachable("too many requests run at this upstream", code="upstream_busy", retry_after_s=1.0)
-        waiting = self._calls[id_raw] = _Waiting()
+        id_raw = running.id
+        waiting = self._calls[id_raw] = _Waiting(running)
         is_answered = False
         try:
             self._write(body)
@@ -110,9 +131,11 @@ class Child(asyncio.SubprocessProtocol):
                 if isinstance(message, Response):
                     is_answered = True
                     return message, size_bytes
-                await speak.deliver(message, id_raw, sink)
+                await speak.deliver(message, id_raw, running.sink)
         finally:
             del self._calls[id_raw]
+            if running.may_be_asked and not any(one.running.may_be_asked for one in self._calls.values()):
+                self._questions.close()
             if not is_answered:
                 self.tell(speak.cancelled(id_raw))
 
@@ -189,19 +212,42 @@ class Child(asyncio.SubprocessProtocol):
                 waiting.push(message, len(line), self._limits.max_notifications)
         elif isinstance(message, Notification):
             self._garbage = 0
-            # Only progress says which request it belongs to; nothing else may cross between callers.
-            token = message.params.get("progressToken")
-            waiting = self._calls.get(bytes(token)) if token is not None else None
-            if waiting is not None and message.method == "notifications/progress":
+            waiting = self._meant(message)
+            if waiting is not None:
                 waiting.push(message, len(line), self._limits.max_notifications)
         elif isinstance(message, Request):
             self._garbage = 0
             if self.answers_requests:
-                self.tell(speak.reply_to(message))
+                self._put(message)
         else:
             self._garbage += 1
             if self._garbage > self._limits.max_garbage_lines:
                 self._kill(UpstreamFailed("the upstream's process does not speak MCP", code="upstream_garbage"))
+
+    def _meant(self, message: Notification) -> _Waiting | None:
+        """Return the request a notification belongs to, None when that is not sure: nothing crosses between callers."""
+        if message.method == "notifications/progress":
+            token = message.params.get("progressToken")
+            return self._calls.get(bytes(token)) if token is not None else None
+        if message.method == CANCELLED:
+            self._questions.withdraw(bytes(message.params.get("requestId", b"")))
+            return None
+        return self._only([*self._calls.values()])
+
+    def _put(self, question: Request) -> None:
+        """Put a question to the caller it must be for: a child does not say during which request it asks."""
+        asked = self._only([one for one in self._calls.values() if one.running.may_be_asked])
+        if len(self._questions) >= self._limits.max_server_requests:
+            self._kill(UpstreamFailed("the upstream's process asks too much", code="upstream_garbage"))
+        else:
+            self._questions.put(question, NOBODY if asked is None else asked.running.sink)
+
+    def _only(self, running: Sequence[_Waiting]) -> _Waiting | None:
+        """Return the latest of these requests when all are of one caller."""
+        return running[-1] if len({one.running.who for one in running}) == 1 else None
+
+    async def _respond(self, body: bytes) -> None:
+        self.tell(body)
 
     def _write(self, body: bytes) -> None:
         if self._stdin is not None and not self._stdin.is_closing():
@@ -223,6 +269,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def _over(self, failure: UpstreamFailed) -> None:
         was_over, self._is_over = self._is_over, True
+        self._questions.close()
         for waiting in self._calls.values():
             if waiting.failure is None:
                 waiting.fail(failure)

@@ -54,6 +54,11 @@ class Decoder:
         self._kind = ""
         self._id = ""
 
+    @property
+    def last_id(self) -> str:
+        """The last id seen, also one that came without data; empty when there was none."""
+        return self._id
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes; return the events they complete, often none.
 

@@ -11,6 +11,7 @@ A budget has one **bucket** per subject that it matches: `{budget}/{subject}`.
 | team | `acme/research`, once for each team of the principal | `acme/research` |
 | agent | `acme/planner`, whatever kind of principal it is | `acme/planner` |
 | capability | `acme/git__git_log` | `git__git_log`, and `acme/git__git_log` |
+| capability, no tool | `acme/prompt:git__review` | the same, and `prompt:git__review` |
 
 INVARIANT: every subject begins with a tenant. A capability's budget is a budget *per tenant*, so
 no tenant can use up another's, or read from a refusal what another has spent.
@@ -115,7 +116,14 @@ class ChargeTable:
         """Return what `charges_for` returns, and raise what it raises."""
         if not self._budgets:
             return ()
-        key = (principal.tenant, principal.id, principal.teams, capability.name, capability.price_micros)
+        key = (
+            principal.tenant,
+            principal.id,
+            principal.teams,
+            capability.kind,
+            capability.name,
+            capability.price_micros,
+        )
         day = floor(now / DAY_S)
         known = self._known.get(key)
         if known is not None and known[0] == day:
@@ -197,7 +205,8 @@ def subjects_of(scope: Scope, principal: Principal, capability: Capability) -> S
         return tuple((team, (team,)) for team in dict.fromkeys(principal.teams))
     if scope == "agent":
         return ((f"{safe}/{principal.id}", (principal.label,)),)
-    return ((f"{safe}/{capability.name}", (capability.name, f"{tenant}/{capability.name}")),)
+    name, label = capability.name, capability.label
+    return ((f"{safe}/{label}", (name, f"{tenant}/{name}", label)),)
 
 
 def _subjects(budget: Budget, principal: Principal, capability: Capability) -> Iterator[str]:

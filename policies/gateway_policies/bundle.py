@@ -6,7 +6,7 @@
 
 Decisions are Cedar's, on the policies in scope: worked out by the compiled engine, which a fuzz
 test holds to Cedar, and asked of Cedar itself wherever that engine is not sure. What does not
-depend on arguments or time is remembered, under the whole principal and capability.
+depend on arguments, time or operation is remembered, under the whole principal and capability.
 """
 
 import hashlib
@@ -29,7 +29,8 @@ from gateway_policies.engine import (
     policy_set,
     reachable_entities,
 )
-from gateway_policies.entities import Entity, Uid, entity_json, principal_entity, standing_entities, tool_entity
+from gateway_policies.entities import Entity, Uid, capability_entity, entity_json, principal_entity, standing_entities
+from gateway_policies.kinds import ACTION_OF
 from gateway_policies.lru import Lru
 from gateway_policies.partial import Scene
 from gateway_policies.principal import Principal
@@ -38,7 +39,7 @@ from gateway_policies.reasons import MAX_NEAREST, failed_reason, forbid_reason, 
 from gateway_policies.rules import Rules, compile_rules
 from gateway_policies.sources import Policy, PolicyMistake, PolicySource
 from gateway_policies.values import LONG_MAX, Value, unknown
-from gateway_policies.visibility import ToolGroups, is_visible, visible_mask
+from gateway_policies.visibility import Groups, is_visible, visible_mask
 from gateway_policies.world import World
 
 MAX_PLANS = 20_000
@@ -48,7 +49,7 @@ MAX_NEAR = 10_000
 MAX_MEMO = 64  # decisions remembered per plan, by the arguments that its policies read
 
 _NOBODY = Entity(Uid("Nobody", ""))  # in place of what the world does not know; nothing is decided with it
-_ANY_TOOL = unknown("resource")
+_ANY_RESOURCE = unknown("resource")
 _UNSURE = Reason("", "the gateway cannot decide on this call, so it is refused", "tell the operator")
 
 
@@ -72,7 +73,7 @@ class Plan:
     """
 
     principal: Entity
-    tool: Entity
+    resource: Entity
     policies: tuple[int, ...]
     reads: Reads
     is_visible: bool
@@ -100,10 +101,12 @@ class PolicyBundle:
         self.id = rules.id
         self.findings: tuple[PolicyMistake, ...] = rules.findings
         self.standing: Mapping[Uid, Entity] = standing_entities(world, (uid for uids in rules.named for uid in uids))
-        tools = [tool for tool in (tool_entity(world, item) for item in world.capabilities.values()) if tool]
-        self.entities_id = _entities_hash(world, [*self.standing.values(), *tools])
+        pairs = [(item, capability_entity(world, item)) for item in world.capabilities.values()]
+        self._items = [item for item, entity in pairs if entity]  # by position in the bitmaps
+        known = [entity for _, entity in pairs if entity]
+        self.entities_id = _entities_hash(world, [*self.standing.values(), *known])
         self.stamp = f"{self.id}.{self.entities_id[:16]}"
-        self._groups = ToolGroups(rules, tools)
+        self._groups = Groups(rules, known)
         self._plans: Lru[tuple[Principal, Capability, str], Plan] = Lru(MAX_PLANS)
         self._near: dict[tuple[int, int, str], tuple[Principal, Capability, Plan]] = {}
         self._policy_sets: Lru[tuple[int, ...], cedarpy.PolicySet] = Lru(MAX_HANDLES)
@@ -131,6 +134,8 @@ class PolicyBundle:
         plan = self.plan(call.principal, call.capability, call.route)
         if call.action == "list":
             return self._listing(plan)
+        if call.action != ACTION_OF[call.capability.kind]:
+            return self._refuse("policy_error", (_UNSURE,))
         return plan.fixed or self._decide(plan, call)
 
     def plan(self, principal: Principal, capability: Capability, route: str) -> Plan:
@@ -152,20 +157,21 @@ class PolicyBundle:
         return plan
 
     def _make_plan(self, principal: Principal, capability: Capability, route: str) -> Plan:
-        subject, tool = principal_entity(self.world, principal), tool_entity(self.world, capability)
-        if subject is None or tool is None:
+        subject, resource = principal_entity(self.world, principal), capability_entity(self.world, capability)
+        if subject is None or resource is None:
             return Plan(_NOBODY, _NOBODY, (), Reads(), is_visible=False, fixed=self._refuse("policy_error", (_UNSURE,)))
-        policies = self.rules.index.for_both(subject, tool)
+        policies = self.rules.index.for_both(subject, resource)
         reads = _together(self.rules.reads[position] for position in policies)
-        scene = Scene(subject, tool, call_context(principal, route), self.standing)
-        plan = Plan(subject, tool, policies, reads, is_visible(self.rules, policies, scene))
+        scene = Scene(subject, resource, call_context(principal, route), self.standing)
+        plan = Plan(subject, resource, policies, reads, is_visible(self.rules, policies, scene))
         try:
             self._reachable(plan, (principal, capability))
         except ValueError:  # Cedar cannot be told of one of them
             return replace(plan, fixed=self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible))
         if reads.is_dynamic:
             return plan
-        return replace(plan, fixed=self._decide(plan, Call("", principal, "call", capability, {}, 0.0, route)))
+        call = Call("", principal, ACTION_OF[capability.kind], capability, {}, 0.0, route)
+        return replace(plan, fixed=self._decide(plan, call))
 
     def _decide(self, plan: Plan, call: Call) -> Decision:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
@@ -174,6 +180,8 @@ class PolicyBundle:
         if plan.reads.now:
             return self._decide_seen(plan, call, seen)
         key = repr(seen)  # built in one order, of JSON values only: equal text, equal question
+        if plan.reads.operation:
+            key = f"{call.operation} {key}"
         decision = plan.memo.get(key)
         if decision is None:
             if len(plan.memo) >= MAX_MEMO:
@@ -185,12 +193,11 @@ class PolicyBundle:
         now = clock_parts(call.at)
         if now is None:
             return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)
-        context = call_context(call.principal, call.route)
-        values: dict[str, Value] = {**context, "args": as_values(seen), "now": now}
-        scene = Scene(plan.principal, plan.tool, values, self.standing)
+        known = {**call_context(call.principal, call.route), "operation": call.operation, "now": now}
+        scene = Scene(plan.principal, plan.resource, {**known, "args": as_values(seen)}, self.standing)
         verdict = judge(self.rules, plan.policies, scene)
         if verdict is None:
-            verdict = self._ask(plan, call, {**context, "args": seen, "now": now})
+            verdict = self._ask(plan, call, {**known, "args": seen})
         if verdict.is_allowed:
             return Decision("permit", self._ids(plan, verdict.determining), self.stamp)
         return self._forbid(plan, verdict, scene)
@@ -202,14 +209,15 @@ class PolicyBundle:
             policies = policy_set([self.policies[position] for position in plan.policies])
             self._policy_sets.put(plan.policies, policies)
         entities = self._reachable(plan, (call.principal, call.capability))
-        return evaluate(Question(plan.principal.uid, plan.tool.uid, context), policies, entities, self.rules.schema)
+        question = Question(plan.principal.uid, ACTION_OF[call.capability.kind], plan.resource.uid, context)
+        return evaluate(question, policies, entities, self.rules.schema)
 
     def _reachable(self, plan: Plan, key: tuple[Principal, Capability]) -> cedarpy.Entities:
         """Return Cedar's handle of what the policies in scope can reach; raises `ValueError` when it takes them not."""
         entities = self._entities.get(key)
         if entities is None:
             named = [uid for position in plan.policies for uid in self.rules.named[position]]
-            reachable = reachable_entities(plan.principal, plan.tool, named, self.standing)
+            reachable = reachable_entities(plan.principal, plan.resource, named, self.standing)
             entities = entities_handle(reachable, self.rules.schema)
             self._entities.put(key, entities)
         return entities
@@ -264,29 +272,30 @@ class PolicyBundle:
         if flags is None:
             flags = self._flags(principal, route)
             self._lists.put(key, flags)
-        position, known = self._groups.position, self.world.capabilities
+        position, known = self._groups.position, self._items
         return [
             item
             for item in capabilities
-            if flags[position.get(item.name, -1)] == "1" and (known[item.name] is item or known[item.name] == item)
+            if flags[at := position[item.kind].get(item.name, -1)] == "1" and (known[at] is item or known[at] == item)
         ]
 
     def _flags(self, principal: Principal, route: str | None) -> str:
-        """Return a digit per tool, by its position, and a `0` at the end for unknown ones."""
+        """Return a digit per capability, by its position, and a `0` at the end for unknown ones."""
         subject = principal_entity(self.world, principal)
         mask = 0
         if subject is not None:
-            scene = Scene(subject, _ANY_TOOL, call_context(principal, route), self.standing)
+            scene = Scene(subject, _ANY_RESOURCE, call_context(principal, route), self.standing)
             mask = visible_mask(self.rules, self._groups, subject, scene)
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
 
 
 def call_context(principal: Principal, route: str | None) -> dict[str, Value]:
-    """Return the context of a call whose arguments and time are not known."""
+    """Return the context of a call whose arguments, time and operation are not known."""
     return {
         "args": unknown("context.args"),
         "now": unknown("context.now"),
         "route": unknown("context.route") if route is None else route,
+        "operation": unknown("context.operation"),
         "chain_depth": len(principal.chain),
     }
 
@@ -305,6 +314,7 @@ def _together(reads: Iterable[Reads]) -> Reads:
         values=frozenset(path for one in reads for path in one.values),
         presence=frozenset(path for one in reads for path in one.presence),
         now=any(one.now for one in reads),
+        operation=any(one.operation for one in reads),
     )
 
 

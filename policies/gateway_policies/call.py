@@ -5,25 +5,26 @@ From here on nothing knows the protocol.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from gateway_policies.kinds import Action, Kind
 from gateway_policies.principal import Principal
 
-Action = Literal["call", "list"]
+CapabilityKey = tuple[Kind, str]  # a kind and a public name: unique in a snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """One callable unit, as policies, budgets and records see it.
+    """One thing to use, as policies, budgets and records see it.
 
     `name` is what the aggregate shows (`git__git_log`) and is unique in a
-    snapshot; `native` is the upstream's own word for it.
+    snapshot among its kind; `native` is the upstream's own word for it. A
+    resource's name is its URI or URI template, an agent's that of its upstream.
     """
 
     name: str
     native: str
     upstream: str
-    kind: Literal["tool"] = "tool"
+    kind: Kind = "tool"
     tags: frozenset[str] = frozenset()
     risk: int = 5  # 0 harmless .. 10 destructive: the operator's grade, never the upstream's
     read_only: bool = False  # the operator's word, never the upstream's
@@ -31,13 +32,23 @@ class Capability:
     toolsets: frozenset[str] = frozenset()
     pin: str = ""  # digest of the definition that was approved
 
+    @property
+    def key(self) -> CapabilityKey:
+        return (self.kind, self.name)
+
+    @property
+    def label(self) -> str:
+        """One word for it among all kinds, in budgets: `git__git_log`, `prompt:git__review`."""
+        return self.name if self.kind == "tool" else f"{self.kind}:{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt by one principal on one capability.
 
     `arguments` are JSON values as parsed by our strict parser: big integers
-    and floats are Python numbers, never rounded before a policy sees them.
+    and floats are Python numbers, never rounded before a policy sees them. A
+    resource that is read has one argument, `uri`.
     """
 
     id: str
@@ -47,3 +58,4 @@ class Call:
     arguments: Mapping[str, object]
     at: float  # unix seconds
     route: str = ""  # the endpoint's name: `mcp`, a toolset, or `servers/{upstream}`
+    operation: str = ""  # the protocol's word: `tools/call`, `SendMessage`

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cedarpy
 
 from gateway_policies.entities import Entity, Uid, entity_json
+from gateway_policies.kinds import Action
 from gateway_policies.sources import Policy
 
 _FAILED = re.compile("^error while evaluating policy `policy([0-9]+)`")
@@ -34,11 +35,11 @@ def policy_set(policies: Sequence[Policy]) -> cedarpy.PolicySet:
 
 
 def reachable_entities(
-    principal: Entity, tool: Entity, named: Iterable[Uid], standing: Mapping[Uid, Entity]
+    principal: Entity, resource: Entity, named: Iterable[Uid], standing: Mapping[Uid, Entity]
 ) -> list[Entity]:
     """Return the entities that a policy which names `named` can reach from this call."""
-    found = {principal.uid: principal, tool.uid: tool}
-    waiting = [*named, *principal.ancestors, *tool.ancestors]
+    found = {principal.uid: principal, resource.uid: resource}
+    waiting = [*named, *principal.ancestors, *resource.ancestors]
     while waiting:
         uid = waiting.pop()
         entity = standing.get(uid)
@@ -59,6 +60,7 @@ class Question:
     """One request to Cedar; `context` holds JSON values only."""
 
     principal: Uid
+    action: Action
     resource: Uid
     context: Mapping[str, object]
 
@@ -69,7 +71,7 @@ def evaluate(
     """Ask Cedar. Never raises for what a caller sent: what cannot be asked is not allowed."""
     request = {
         "principal": {"type": question.principal.type, "id": question.principal.id},
-        "action": {"type": "Action", "id": "call"},
+        "action": {"type": "Action", "id": question.action},
         "resource": {"type": question.resource.type, "id": question.resource.id},
         "context": json.dumps(question.context),
     }

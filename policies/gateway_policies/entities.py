@@ -4,7 +4,8 @@ The same entity serves both evaluators: as a value here (`partial` reads it),
 and as Cedar's JSON (`entity_json`). A name of an entity:
 
     Tenant::"acme"   Team::"acme/research"   Upstream::"git"   Toolset::"reading"
-    Tool::"git__git_log"      a capability's public name
+    Tool::"git__git_log"      a capability's public name; Prompt, Skill likewise
+    Resource::"file:///x"     its URI or URI template; RemoteAgent::"helper" is its upstream's name
     Agent::"planner"          a configured agent
     User::"{issuer}#{subject}", Workload::"{issuer}#{subject}"   anyone else: two issuers
                               may know the same subject, so the issuer is part of the name
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway_policies.call import Capability
+from gateway_policies.kinds import ACTIONS, GROUP, KIND_OF, TYPE_OF
 from gateway_policies.principal import Principal
 from gateway_policies.world import World
 
@@ -40,6 +42,13 @@ class Entity:
     attrs: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     parents: tuple[Uid, ...] = ()
     ancestors: frozenset[Uid] = frozenset()
+
+
+_GROUP_UID = Uid("Action", GROUP)
+ACTION_ENTITIES: Mapping[Uid, Entity] = {
+    uid: Entity(uid, {}, (_GROUP_UID,), frozenset((_GROUP_UID,))) for uid in (Uid("Action", name) for name in ACTIONS)
+}
+"""Cedar knows its actions from the schema; the evaluator of `partial` looks here."""
 
 
 def principal_uid(principal: Principal) -> Uid:
@@ -77,9 +86,9 @@ def principal_entity(world: World, principal: Principal) -> Entity | None:
     return Entity(principal_uid(principal), attrs, parents, frozenset(parents))
 
 
-def tool_entity(world: World, capability: Capability) -> Entity | None:
+def capability_entity(world: World, capability: Capability) -> Entity | None:
     """Return `capability` as an entity, or None unless the world holds exactly this one."""
-    known = world.capabilities.get(capability.name)
+    known = world.capabilities.get(capability.key)
     if (known is not capability and known != capability) or capability.upstream not in world.upstreams:
         return None
     upstream = Uid("Upstream", capability.upstream)
@@ -93,12 +102,14 @@ def tool_entity(world: World, capability: Capability) -> Entity | None:
         "read_only": capability.read_only,
         "price_micros": capability.price_micros,
     }
-    return Entity(Uid("Tool", capability.name), attrs, parents, frozenset(parents))
+    if capability.kind == "resource":
+        attrs["uri"] = capability.native
+    return Entity(Uid(TYPE_OF[capability.kind], capability.name), attrs, parents, frozenset(parents))
 
 
 def standing_entities(world: World, named: Iterable[Uid]) -> dict[Uid, Entity]:
-    """Return what every decision may need: tenants, teams, upstreams, toolsets, and the tools
-    and agents that a policy names. Principals and other tools are added per decision, so a
+    """Return what every decision may need: tenants, teams, upstreams, toolsets, and the capabilities
+    and agents that a policy names. Principals and other capabilities are added per decision, so a
     decision costs the same whatever the size of the catalogue.
 
     named  every entity that stands in a policy; unknown ones are left out
@@ -122,9 +133,10 @@ def standing_entities(world: World, named: Iterable[Uid]) -> dict[Uid, Entity]:
 
 
 def _named_entity(world: World, uid: Uid) -> Entity | None:
-    if uid.type == "Tool":
-        capability = world.capabilities.get(uid.id)
-        return None if capability is None else tool_entity(world, capability)
+    kind = KIND_OF.get(uid.type)
+    if kind is not None:
+        capability = world.capabilities.get((kind, uid.id))
+        return None if capability is None else capability_entity(world, capability)
     if uid.type == "Agent":
         agent = world.agents.get(uid.id)
         if agent is not None:

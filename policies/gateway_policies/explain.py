@@ -11,6 +11,7 @@ from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
 from gateway_policies.bundle import Plan, PolicyBundle, call_context, clock_parts
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision, Effect
+from gateway_policies.kinds import ACTION_OF, KIND_OF, USUAL_OPERATION
 from gateway_policies.partial import Scene, compile_expr, conjuncts
 from gateway_policies.principal import Principal
 from gateway_policies.render import render
@@ -80,15 +81,18 @@ def explain(
         return Explanation(
             "forbid", False, (), ("register the principal, its tenant, or the capability",), plan.fixed, _UNKNOWN
         )
-    context, problem = _context(bundle, plan, principal, arguments, at, route)
-    scene = Scene(plan.principal, plan.tool, context, bundle.standing)
+    context, problem = _known_context(bundle, plan, arguments, at)
+    context = {**call_context(principal, route), **context}
+    scene = Scene(plan.principal, plan.resource, context, bundle.standing)
     views = tuple(
         _view(policy, scene, bundle.rules.conditions[position](scene), position in plan.policies)
         for position, policy in enumerate(bundle.policies)
     )
     decision = None
     if arguments is not None and at is not None:
-        decision = bundle.decide(Call("", principal, "call", capability, arguments, at, route))
+        kind = capability.kind
+        call = Call("", principal, ACTION_OF[kind], capability, arguments, at, route, USUAL_OPERATION[kind])
+        decision = bundle.decide(call)
     effect = decision.effect if decision is not None else "forbid" if problem else _effect(views)
     return Explanation(effect, plan.is_visible, views, _changes(views, effect, problem), decision, problem)
 
@@ -103,15 +107,11 @@ def who_can(
     return [(principal, explain(bundle, principal, capability, route=route).effect) for principal in principals]
 
 
-def _context(
-    bundle: PolicyBundle,
-    plan: Plan,
-    principal: Principal,
-    arguments: Mapping[str, object] | None,
-    at: float | None,
-    route: str,
+def _known_context(
+    bundle: PolicyBundle, plan: Plan, arguments: Mapping[str, object] | None, at: float | None
 ) -> tuple[dict[str, Value], str]:
-    context = call_context(principal, route)
+    """Return what is known of the context beside caller and route, and what is wrong with the arguments."""
+    context: dict[str, Value] = {}
     problem = ""
     if arguments is not None:
         seen = seen_arguments(arguments, plan.reads.values, plan.reads.presence, bundle.rules.kinds)
@@ -122,6 +122,7 @@ def _context(
     now = None if at is None else clock_parts(at)
     if now is not None:
         context["now"] = now
+        context["operation"] = USUAL_OPERATION[KIND_OF[plan.resource.uid.type]]
     return context, problem
 
 

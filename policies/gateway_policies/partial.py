@@ -16,7 +16,8 @@ from typing import cast
 
 from cedarpy import pst
 
-from gateway_policies.entities import Entity, Uid
+from gateway_policies.entities import ACTION_ENTITIES, Entity, Uid
+from gateway_policies.kinds import ACTION_OF_TYPE
 from gateway_policies.operators import BINARY, UNARY, matches
 from gateway_policies.values import FAILED, Failed, Plain, Unknown, Value, depends_on, unknown
 
@@ -51,7 +52,13 @@ class Scene:
         for entity in (self.principal, self.resource):
             if isinstance(entity, Entity) and entity.uid == uid:
                 return entity
-        return self.standing.get(uid)
+        return self.standing.get(uid) or ACTION_ENTITIES.get(uid)
+
+    def action(self) -> Value:
+        """Return the action, which follows from what it is on."""
+        types = frozenset((self.resource.uid.type,)) if isinstance(self.resource, Entity) else self.resource.types
+        actions = frozenset(ACTION_OF_TYPE[name] for name in types or ())
+        return Uid("Action", *actions) if len(actions) == 1 else unknown("action")
 
 
 Code = Callable[[Scene], Value]
@@ -178,7 +185,7 @@ def _variable(name: pst.VarName) -> Code:
     if name == "resource":
         return lambda scene: _ref(scene.resource)
     if name == "action":
-        return _constant(Uid("Action", "call"))
+        return lambda scene: scene.action()
     return lambda scene: scene.context
 
 

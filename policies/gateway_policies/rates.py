@@ -96,7 +96,7 @@ class RateRules:
         """Return what `keys_for` returns."""
         if not self._rates:
             return ()
-        key = (principal.tenant, principal.id, principal.teams, capability.name)
+        key = (principal.tenant, principal.id, principal.teams, capability.kind, capability.name)
         keys = self._known.get(key)
         if keys is None:
             keys = self._known[key] = keys_for(self._rates, principal, capability)

@@ -13,7 +13,9 @@ from math import prod
 
 from cedarpy import pst
 
+from gateway_policies.kinds import TYPES
 from gateway_policies.partial import Scene, compile_clauses
+from gateway_policies.scopes import types_in
 from gateway_policies.sources import Policy
 from gateway_policies.values import Plain, Unknown, unknown
 
@@ -31,11 +33,11 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 _ANY = (-(2**63), 2**63 - 1)
 _FRESH = "\x00 no such name"  # stands for every string that the policy does not name
 _COMPARE = frozenset(("eq", "not_eq", "less", "less_eq", "greater", "greater_eq"))
-_PRINCIPALS = ("Agent", "User", "Workload")
+_PRINCIPALS = frozenset(("Agent", "User", "Workload"))
 
 
 def can_match(policy: Policy) -> bool:
-    """Say whether some principal, tool, arguments and time could satisfy `policy`."""
+    """Say whether some principal, capability, arguments and time could satisfy `policy`."""
     facts = _Facts()
     for clause in policy.tree.clauses:
         _gather(facts, clause.expr)
@@ -44,9 +46,10 @@ def can_match(policy: Policy) -> bool:
     if prod(len(domain) for domain in domains) > MAX_TRIALS:
         leaves, domains = [], []
     condition = compile_clauses(policy.tree)
-    for kind in _kinds(policy.tree.principal):
+    resources = sorted(types_in(policy.tree.action) & _types(policy.tree.resource, TYPES))
+    for caller, resource in product(sorted(_types(policy.tree.principal, _PRINCIPALS)), resources):
         for values in product(*domains):
-            value = condition(_scene(kind, dict(zip(leaves, values, strict=True))))
+            value = condition(_scene(caller, resource, dict(zip(leaves, values, strict=True))))
             if value is True or isinstance(value, Unknown):
                 return True
     return False
@@ -147,20 +150,20 @@ def _domain(leaf: str, literals: set[str | int | bool]) -> list[str | int | bool
     return sorted(value for value in near if low <= value <= high)
 
 
-def _kinds(constraint: pst.PrincipalOrResourceConstraint) -> tuple[str, ...]:
+def _types(constraint: pst.PrincipalOrResourceConstraint, every: frozenset[str]) -> frozenset[str]:
     match constraint:
         case pst.ScopeEq(pst.EntityUid() as uid):
-            return (str(uid.type),)
+            return frozenset((str(uid.type),))
         case pst.ScopeIs(entity_type) | pst.ScopeIsIn(entity_type, _):
-            return (str(entity_type),)
+            return frozenset((str(entity_type),))
         case _:
-            return _PRINCIPALS
+            return every
 
 
-def _scene(kind: str, assumed: Mapping[str, Plain]) -> Scene:
+def _scene(caller: str, resource: str, assumed: Mapping[str, Plain]) -> Scene:
     return Scene(
-        principal=Unknown(frozenset(("principal",)), "principal", frozenset((kind,))),
-        resource=Unknown(frozenset(("resource",)), "resource", frozenset(("Tool",))),
+        principal=Unknown(frozenset(("principal",)), "principal", frozenset((caller,))),
+        resource=Unknown(frozenset(("resource",)), "resource", frozenset((resource,))),
         context=unknown("context"),
         assumed=assumed,
         is_open=True,

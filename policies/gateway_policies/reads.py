@@ -1,4 +1,4 @@
-"""What a policy reads: which arguments, as which kinds; the time; which facts of a tool.
+"""What a policy reads: which arguments, as which kinds; the time; which facts of a capability.
 
 The record of arguments that policies see is made from this alone, so it does
 not change when an upstream is down, and no argument that a policy does not
@@ -26,20 +26,22 @@ class Reads:
     values    arguments whose value is read
     presence  arguments tested with `has`, read or not
     now       whether the time is read
+    operation whether the protocol's operation is read
     caller    whether the principal, its chain or the route is read
-    tool      attributes of the tool; `upstream` and `toolsets` also for `in`; `name` for identity
+    resource  attributes of the capability; `upstream` and `toolsets` also for `in`; `name` for identity
     """
 
     values: frozenset[Path] = frozenset()
     presence: frozenset[Path] = frozenset()
     now: bool = False
+    operation: bool = False
     caller: bool = False
-    tool: frozenset[str] = frozenset()
+    resource: frozenset[str] = frozenset()
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether two calls of one tool by one principal may end differently."""
-        return self.now or bool(self.values) or bool(self.presence)
+        """Whether two calls of one capability by one principal may end differently."""
+        return self.now or self.operation or bool(self.values) or bool(self.presence)
 
 
 @dataclass(slots=True)
@@ -50,8 +52,9 @@ class Reading:
     values: list[tuple[Path, ArgumentKind | None]] = field(default_factory=list[tuple[Path, ArgumentKind | None]])
     presence: set[Path] = field(default_factory=set[Path])
     equal: list[tuple[Path, Path]] = field(default_factory=list[tuple[Path, Path]])
-    tool: set[str] = field(default_factory=set[str])
+    resource: set[str] = field(default_factory=set[str])
     now: bool = False
+    operation: bool = False
     caller: bool = False
     mistakes: list[PolicyMistake] = field(default_factory=list[PolicyMistake])
 
@@ -63,7 +66,8 @@ class Reading:
     def done(self) -> Reads:
         """Return what was read."""
         values = frozenset(path for path, _ in self.values)
-        return Reads(values, frozenset(self.presence), self.now, self.caller, frozenset(self.tool))
+        presence, resource = frozenset(self.presence), frozenset(self.resource)
+        return Reads(values, presence, self.now, self.operation, self.caller, resource)
 
 
 def read(policy: Policy) -> Reading:
@@ -165,7 +169,7 @@ _LONGS = frozenset(("less", "less_eq", "greater", "greater_eq", "add", "sub", "m
 _UNARY_KINDS: Mapping[str, ArgumentKind] = {"not": "Bool", "neg": "Long", "is_empty": "Set<String>"}
 _ATTRIBUTE_KINDS: Mapping[str, ArgumentKind] = {
     **dict.fromkeys(("trust", "risk", "price_micros", "hour", "weekday", "unix", "chain_depth"), "Long"),
-    **dict.fromkeys(("issuer", "name", "native", "route"), "String"),
+    **dict.fromkeys(("issuer", "name", "native", "uri", "route", "operation"), "String"),
     **dict.fromkeys(("scopes", "tags"), "Set<String>"),
     "read_only": "Bool",
 }
@@ -192,7 +196,7 @@ def _visit(reading: Reading, expr: pst.Expr, expected: ArgumentKind | None) -> N
         case pst.Like(base, _):
             _visit(reading, base, "String")
         case pst.Is(base, _, in_expr):
-            _visit_in(reading, base, in_expr)
+            _visit_is(reading, base, in_expr)
         case _:
             _visit_compound(reading, expr, expected)
 
@@ -218,7 +222,7 @@ def _visit_all(reading: Reading, exprs: Iterable[pst.Expr], expected: ArgumentKi
 
 def _visit_variable(reading: Reading, expr: pst.Var) -> None:
     if expr.name == "resource":
-        reading.tool.add("name")
+        reading.resource.add("name")
     elif expr.name == "principal":
         reading.caller = True
     elif expr.name == "context":
@@ -228,9 +232,10 @@ def _visit_variable(reading: Reading, expr: pst.Var) -> None:
 def _visit_attribute(reading: Reading, base: pst.Expr, attr: str) -> None:
     match base:
         case pst.Var("resource"):
-            reading.tool.add(attr)
+            reading.resource.add(attr)
         case pst.Var("context"):
             reading.now = reading.now or attr == "now"
+            reading.operation = reading.operation or attr == "operation"
             reading.caller = reading.caller or attr in ("route", "chain_depth")
             if attr == "args":
                 _refuse_whole(reading, "context.args")
@@ -278,12 +283,17 @@ def _visit_contains(reading: Reading, left: pst.Expr, right: pst.Expr) -> None:
         _visit(reading, right, "String")
 
 
+def _visit_is(reading: Reading, base: pst.Expr, in_expr: pst.Expr | None) -> None:
+    if in_expr is not None or base != pst.Var("resource"):  # its type is no attribute: groups keep types apart
+        _visit_in(reading, base, in_expr)
+
+
 def _visit_in(reading: Reading, left: pst.Expr, right: pst.Expr | None) -> None:
     groups = right.elements if isinstance(right, pst.Set) else () if right is None else (right,)
     if isinstance(left, pst.Var) and left.name == "resource":
         for group in groups:
             kind = str(group.value.type) if isinstance(group, pst.EntityLit) else ""
-            reading.tool.add({"Upstream": "upstream", "Toolset": "toolsets"}.get(kind, "name"))
+            reading.resource.add({"Upstream": "upstream", "Toolset": "toolsets"}.get(kind, "name"))
     else:
         _visit(reading, left, None)
     _visit_all(reading, groups, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cedarpy
 
 from gateway_policies.entities import Uid
+from gateway_policies.kinds import TYPE_OF
 from gateway_policies.partial import Code, compile_clauses
 from gateway_policies.reachable import can_match
 from gateway_policies.reads import Path, Reading, Reads, infer_kinds, read
@@ -98,20 +99,32 @@ def _ill_typed(readings: Iterable[Reading], schema: cedarpy.Schema) -> list[Poli
     mistakes: list[PolicyMistake] = []
     for reading in readings:
         result = cedarpy.validate_policies(reading.policy.text, schema)  # pyright: ignore[reportUnknownMemberType]
-        messages = [re.sub("^for policy `[^`]*`, ", "", error.error) for error in result.errors]
+        messages = _distinct(_FOR_ONE.sub("", error.error) for error in result.errors)
         if len(messages) > 1:  # it follows from the other one
             messages = [message for message in messages if message != _NO_ACTION]
         mistakes += [reading.policy.mistake(message, _hint(message), at=_place(message)) for message in messages]
     return mistakes
 
 
+def _distinct(messages: Iterable[str]) -> list[str]:
+    """Return one of the messages that differ only in the type of the resource: Cedar says it for each action."""
+    first: dict[str, str] = {}
+    for message in sorted(messages, key=lambda message: "Tool" not in message):
+        first.setdefault(_A_TYPE.sub("", message), message)
+    return list(first.values())
+
+
+_A_TYPE = re.compile(rf"\b({'|'.join(TYPE_OF.values())})\b")
+_FOR_ONE = re.compile('^for policy `[^`]*`, |(?: in context)? for Action::"[a-z]+"$')
 _NO_ACTION = "unable to find an applicable action given the policy scope constraints"
 _HINTS = {
-    _NO_ACTION: 'the scope is `principal` (Agent, User, Workload), `action == Action::"call"`, `resource` (Tool): '
-    "principals are in Team or Tenant, tools in Upstream or Toolset",
+    _NO_ACTION: 'the scope is `principal` (Agent, User, Workload), `action == Action::"call"`, `resource`; '
+    '"call" is on Tool, "get" on Prompt, "read" on Resource, "message" on RemoteAgent and Skill: '
+    "principals are in Team or Tenant, what they use in Upstream or Toolset",
     "unable to guarantee safety of access": "test it first: `context.args has x && context.args.x …`",
-    "unrecognized action": 'the action is `Action::"call"`, in the group `Action::"use"`',
-    "unrecognized entity type": "the types are Tenant, Team, Agent, User, Workload, Upstream, Toolset and Tool",
+    "unrecognized action": 'the actions are "call", "get", "read" and "message", in the group `Action::"use"`',
+    "unrecognized entity type": "the types are Tenant, Team, Agent, User, Workload, Upstream, Toolset, "
+    f"{', '.join(TYPE_OF.values())}",
     "empty set literals": "use `.isEmpty()`",
 }
 

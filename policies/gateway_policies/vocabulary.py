@@ -11,6 +11,7 @@ from typing import Any
 
 import cedarpy
 
+from gateway_policies.kinds import ACTIONS, GROUP, TYPE_OF, types_of
 from gateway_policies.reads import Path
 from gateway_policies.world import ArgumentKind
 
@@ -41,7 +42,7 @@ def schema_json(kinds: Mapping[Path, ArgumentKind]) -> str:
         "memberOfTypes": ["Team", "Tenant"],
         "shape": _record({"tenant": tenant, "trust": _LONG, "scopes": _STRINGS, "issuer": _STRING}),
     }
-    tool = {
+    shape = {
         "name": _STRING,
         "native": _STRING,
         "upstream": _entity("Upstream"),
@@ -54,16 +55,20 @@ def schema_json(kinds: Mapping[Path, ArgumentKind]) -> str:
         "args": _arguments(kinds),
         "now": _record({"hour": _LONG, "weekday": _LONG, "unix": _LONG}),
         "route": _STRING,
+        "operation": _STRING,
         "chain_depth": _LONG,
     }
-    call = {
-        "memberOf": [{"id": "use"}],
-        "appliesTo": {
-            "principalTypes": ["Agent", "User", "Workload"],
-            "resourceTypes": ["Tool"],
-            "context": _record(context),
-        },
-    }
+    actions: dict[str, Any] = {GROUP: {}}
+    for action in ACTIONS:
+        actions[action] = {
+            "memberOf": [{"id": GROUP}],
+            "appliesTo": {
+                "principalTypes": ["Agent", "User", "Workload"],
+                "resourceTypes": types_of(action),
+                "context": _record(context),
+            },
+        }
+    member_of = ["Upstream", "Toolset"]
     entity_types = {
         "Tenant": {},
         "Team": {"memberOfTypes": ["Tenant"]},
@@ -72,9 +77,10 @@ def schema_json(kinds: Mapping[Path, ArgumentKind]) -> str:
         "Workload": principal,
         "Upstream": {"shape": _record({"tags": _STRINGS})},
         "Toolset": {},
-        "Tool": {"memberOfTypes": ["Upstream", "Toolset"], "shape": _record(tool)},
+        **{name: {"memberOfTypes": member_of, "shape": _record(shape)} for name in TYPE_OF.values()},
+        TYPE_OF["resource"]: {"memberOfTypes": member_of, "shape": _record({**shape, "uri": _STRING})},
     }
-    return json.dumps({"": {"entityTypes": entity_types, "actions": {"use": {}, "call": call}}}, sort_keys=True)
+    return json.dumps({"": {"entityTypes": entity_types, "actions": actions}}, sort_keys=True)
 
 
 def schema_text(kinds: Mapping[Path, ArgumentKind]) -> str:

@@ -1,4 +1,4 @@
-"""The world that policies speak of: tenants, teams, agents, upstreams, tools, toolsets.
+"""The world that policies speak of: tenants, teams, agents, upstreams, capabilities, toolsets.
 
 Values only, taken from the configuration and the catalogues. Cedar's view of
 them is made in `entities`; the checks of a policy's names are in `references`.
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from gateway_policies.call import Capability
+from gateway_policies.call import Capability, CapabilityKey
 
 ArgumentKind = Literal["Long", "String", "Bool", "Set<String>", "Record", "Other"]
 """What an argument may be, as policies see it; `Other` is compatible with every kind."""
@@ -39,19 +39,22 @@ class UpstreamEntry:
 class World:
     """Everything that a policy may name.
 
-    known      upstreams whose catalogue has been seen: only of these can we say that a tool does not exist
-    arguments  per public tool name, its arguments (`a`, and `a.b` for members) and their kinds, as
-               `argument_kinds` makes them; a tool that is not here may have any argument
+    known         upstreams whose catalogue has been seen: only of these can we say that a tool does not exist
+    capabilities  by kind and public name
+    arguments     per capability, its arguments (`a`, and `a.b` for members) and their kinds, as
+                  `argument_kinds` makes them; one that is not here may have any argument
     """
 
     tenants: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()  # `tenant/team`
     agents: Mapping[str, AgentEntry] = field(default_factory=dict[str, AgentEntry])
     upstreams: Mapping[str, UpstreamEntry] = field(default_factory=dict[str, UpstreamEntry])
-    capabilities: Mapping[str, Capability] = field(default_factory=dict[str, Capability])
+    capabilities: Mapping[CapabilityKey, Capability] = field(default_factory=dict[CapabilityKey, Capability])
     known: frozenset[str] = frozenset()
     toolsets: frozenset[str] = frozenset()
-    arguments: Mapping[str, Mapping[str, ArgumentKind]] = field(default_factory=dict[str, Mapping[str, ArgumentKind]])
+    arguments: Mapping[CapabilityKey, Mapping[str, ArgumentKind]] = field(
+        default_factory=dict[CapabilityKey, Mapping[str, ArgumentKind]]
+    )
 
 
 def argument_kinds(schema: Mapping[str, object]) -> dict[str, ArgumentKind]:

@@ -47,7 +47,7 @@ def make_call(call_id: str = "c1", *, tenant: str = "acme", agent: str = "planne
     )
     upstream, _, native = tool.partition("__")
     capability = Capability(name=tool, native=native, upstream=upstream, pin="sha256:aa")
-    return Call(call_id, principal, "call", capability, {"path": "."}, at=START, route="mcp")
+    return Call(call_id, principal, "call", capability, {"path": "."}, at=START, route="mcp", operation="tools/call")
 
 
 PERMIT = Decision("permit", ("research-may-read",), "bundle-1")

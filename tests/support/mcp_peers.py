@@ -44,8 +44,15 @@ def modern(answer: Handler) -> Behaviour:
     return behave
 
 
-def legacy(answer: Handler, *, sessions: list[str], seen: list[dict[str, Any]] | None = None) -> Behaviour:
-    """A legacy upstream that keeps sessions: 404 for one that is not in `sessions`."""
+async def taken(peer: Peer, asked: dict[str, Any], headers: dict[bytes, bytes]) -> None:
+    """Say that a message that wants no answer has come."""
+    await peer.say(http(b"", b"202 Accepted", b"text/plain"))
+
+
+def legacy(
+    answer: Handler, *, sessions: list[str], seen: list[dict[str, Any]] | None = None, get: Handler | None = None
+) -> Behaviour:
+    """A legacy upstream that keeps sessions: 404 for one that is not in `sessions`. `get` answers GET."""
 
     async def behave(peer: Peer) -> None:
         while True:
@@ -68,8 +75,8 @@ def legacy(answer: Handler, *, sessions: list[str], seen: list[dict[str, Any]] |
             await peer.say(http(message(id=asked["id"], result=result), more=more))
         elif headers.get(b"mcp-session-id", b"").decode() not in sessions:
             await peer.say(http(b"", b"404 Not Found", b"text/plain"))
-        elif "id" not in asked or "method" not in asked or asked.get("method") == "DELETE":
-            await peer.say(http(b"", b"202 Accepted", b"text/plain"))
+        elif "id" not in asked or "method" not in asked:
+            await (taken if asked.get("method") != "GET" or get is None else get)(peer, asked, headers)
         else:
             await answer(peer, asked, headers)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import cedarpy
 
 from gateway_policies.bundle import PolicyBundle, compile_bundle
-from gateway_policies.call import Action, Call, Capability
-from gateway_policies.entities import Entity, Uid, entity_json, principal_entity, standing_entities, tool_entity
+from gateway_policies.call import Call, Capability, CapabilityKey
+from gateway_policies.entities import Entity, Uid, capability_entity, entity_json, principal_entity, standing_entities
+from gateway_policies.kinds import ACTION_OF, TYPE_OF
 from gateway_policies.principal import Hop, Principal
 from gateway_policies.sources import PolicyErrors, PolicyMistake, PolicySource
 from gateway_policies.world import AgentEntry, ArgumentKind, UpstreamEntry, World
@@ -27,11 +28,21 @@ PUSH = tool("push", "git", risk=6, tags=frozenset({"code", "write"}), price_micr
 WIPE = tool("wipe", "git", risk=9, tags=frozenset({"write"}))
 NOW = tool("now", "time", risk=0, read_only=True, toolsets=frozenset({"reading"}))
 
-ARGUMENTS: dict[str, dict[str, ArgumentKind]] = {
-    "git__log": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
-    "git__push": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
-    "git__wipe": {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "*": "Other"},
-    "time__now": {"path": "String", "zone": "String", "*": "Other"},
+REVIEW = Capability("git__review", "review", "git", "prompt", risk=1, read_only=True, tags=frozenset({"code"}))
+SAME_NAME = Capability("git__log", "log", "git", "prompt", risk=4, toolsets=frozenset({"reading"}))
+NOTES = Capability("file:///notes/{name}", "file:///notes/{name}", "time", "resource", risk=1, read_only=True)
+HEAD = Capability("git://head", "git://head", "git", "resource", risk=2, tags=frozenset({"code"}))
+HELPER = Capability("helper", "helper", "helper", "agent", risk=3, tags=frozenset({"write"}))
+TRANSLATE = Capability("helper__translate", "translate", "helper", "skill", risk=2, read_only=True)
+OTHERS = (REVIEW, SAME_NAME, NOTES, HEAD, HELPER, TRANSLATE)  # whatever is no tool
+
+ARGUMENTS: dict[CapabilityKey, dict[str, ArgumentKind]] = {
+    ("tool", "git__log"): {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
+    ("tool", "git__push"): {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "opts": "Record"},
+    ("tool", "git__wipe"): {"path": "String", "n": "Long", "flag": "Bool", "labels": "Set<String>", "*": "Other"},
+    ("tool", "time__now"): {"path": "String", "zone": "String", "*": "Other"},
+    **{item.key: {"uri": "String"} for item in (NOTES, HEAD)},
+    **{item.key: {"topic": "String"} for item in (REVIEW, SAME_NAME)},
 }
 
 WORLD = World(
@@ -42,9 +53,13 @@ WORLD = World(
         "robot": AgentEntry("robot", "acme", ("acme/platform", "acme/research"), 9),
         "mole": AgentEntry("mole", "rival", ("rival/spies",), 5),
     },
-    upstreams={"git": UpstreamEntry("git", frozenset({"vcs"})), "time": UpstreamEntry("time")},
-    capabilities={item.name: item for item in (LOG, PUSH, WIPE, NOW)},
-    known=frozenset({"git", "time"}),
+    upstreams={
+        "git": UpstreamEntry("git", frozenset({"vcs"})),
+        "time": UpstreamEntry("time"),
+        "helper": UpstreamEntry("helper"),
+    },
+    capabilities={item.key: item for item in (LOG, PUSH, WIPE, NOW, *OTHERS)},
+    known=frozenset({"git", "time", "helper"}),
     toolsets=frozenset({"reading", "empty"}),
     arguments=ARGUMENTS,
 )
@@ -79,10 +94,15 @@ def call(
     arguments: Mapping[str, object] | None = None,
     at: float = MONDAY_NOON,
     route: str = "mcp",
-    action: Action = "call",
+    operation: str = "",
 ) -> Call:
-    """Return one attempt."""
-    return Call("c1", principal, action, capability, arguments or {}, at, route)
+    """Return one attempt, in the action that its kind asks for."""
+    return Call("c1", principal, ACTION_OF[capability.kind], capability, arguments or {}, at, route, operation)
+
+
+def listing(principal: Principal, capability: Capability) -> Call:
+    """Return the question whether `principal` may see `capability`."""
+    return replace(call(principal, capability), action="list")
 
 
 def known(entity: Entity | None) -> Entity:
@@ -100,20 +120,25 @@ def cedar_allows(text: str, schema: cedarpy.Schema, attempt: Call, world: World 
 def ask_cedar(text: str, schema: cedarpy.Schema, attempt: Call, world: World = WORLD) -> cedarpy.AuthzResult:
     """Return what Cedar says of `attempt` on the whole text and world; policies are `policy0` and so on."""
     principal = known(principal_entity(world, attempt.principal))
-    resource = known(tool_entity(world, attempt.capability))
+    resource = known(capability_entity(world, attempt.capability))
     every = standing_entities(
-        world, [Uid("Tool", name) for name in world.capabilities] + [Uid("Agent", name) for name in world.agents]
+        world,
+        [
+            *(Uid(TYPE_OF[kind], name) for kind, name in world.capabilities),
+            *(Uid("Agent", name) for name in world.agents),
+        ],
     )
     entities: list[Entity] = list({**every, principal.uid: principal, resource.uid: resource}.values())
     unix = int(attempt.at)
     request: dict[str, object] = {
         "principal": {"type": principal.uid.type, "id": principal.uid.id},
-        "action": 'Action::"call"',
-        "resource": {"type": "Tool", "id": resource.uid.id},
+        "action": f'Action::"{attempt.action}"',
+        "resource": {"type": resource.uid.type, "id": resource.uid.id},
         "context": {
             "args": attempt.arguments,
             "now": {"unix": unix, "hour": unix // 3600 % 24, "weekday": (unix // 86400 + 3) % 7 + 1},
             "route": attempt.route,
+            "operation": attempt.operation,
             "chain_depth": len(attempt.principal.chain),
         },
     }

@@ -62,6 +62,8 @@ def deaf(number: Any, arguments: dict[str, Any]) -> None:
 def ask(number: Any, arguments: dict[str, Any]) -> None:
     say(id="p", method="ping")
     say(id="s", method="sampling/createMessage", params={})
+    while arguments.get("waits") and not any(one.get("id") == "s" for one in seen):
+        seen.append(json.loads(sys.stdin.readline()))
     say(id=number, result=text("ask"))
 
 

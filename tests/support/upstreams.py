@@ -1,7 +1,7 @@
 """What tests of upstreams need around them: settings for loopback, a sink that keeps, a clock that waits."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 from msgspec import Raw
 
 from agent_gateway.egress.resolve import EgressRules
-from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.build import build_upstream
 from agent_gateway.upstreams.mcp_http import HttpUpstream
 from agent_gateway.upstreams.mcp_stdio import StdioUpstream
@@ -34,14 +34,22 @@ class FakeClock:
 
 @dataclass
 class KeepingSink:
-    """Keeps every message; `first` is set by the first one."""
+    """Keeps every message; `first` is set by the first one. `answer` is asked what upstreams ask."""
 
+    answer: Callable[[str], Awaitable[Raw]] | None = None
     messages: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    asked: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     first: anyio.Event = field(default_factory=anyio.Event)
 
     async def notify(self, method: str, params: Raw | None) -> None:
         self.messages.append((method, orjson.loads(bytes(params)) if params is not None else None))
         self.first.set()
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        self.asked.append((method, orjson.loads(bytes(params)) if params is not None else None))
+        if self.answer is None:
+            raise AskRefused(Raw(b'{"code":-32601,"message":"ask somebody else"}'))
+        return await self.answer(method)
 
 
 async def bearer_of(principal: Principal) -> Sequence[tuple[bytes, bytes]]:

@@ -223,8 +223,13 @@ async def test_requests_beyond_the_limit_of_a_child_are_refused() -> None:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        cancelled = [each for each in (await seen(upstream))["seen"] if each.get("method") == "notifications/cancelled"]
-        assert len({each["params"]["requestId"] for each in cancelled}) == 2
+        heard = (await seen(upstream))["seen"]
+        called = {
+            each["id"] for each in heard if each.get("method") == "tools/call" and each["params"]["name"] == "hang"
+        }
+        cancelled = {each["params"]["requestId"] for each in heard if each.get("method") == "notifications/cancelled"}
+        assert len(called) == 2
+        assert called <= cancelled
 
 
 async def test_a_child_that_does_not_read_is_not_written_to_without_end() -> None:

@@ -194,14 +194,14 @@ def test_a_body_names_no_other_task_than_its_path() -> None:
     assert ok(rest("GET", "/tasks/t", query="id=t&historyLength=2")).query == "id=t&historyLength=2"
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        None, 7, [], {"taskId": 7}, {"taskId": "x" * 1025}, {"referenceTaskIds": "r"}, {"referenceTaskIds": [1]},
-        {"referenceTaskIds": ["r"] * 101}, {"parts": {}}, {"parts": ["x"]}, {"parts": [{}] * 10_001},
-        {"parts": [{"file": "x"}]}, {"parts": [{"mediaType": 1}]}, {"referenceTaskIds": ["x" * 1025]},
-    ],
-)  # fmt: skip
+WRONG: list[Any] = [
+    None, 7, [], {"taskId": 7}, {"taskId": "x" * 1025}, {"referenceTaskIds": "r"}, {"referenceTaskIds": [1]},
+    {"referenceTaskIds": ["r"] * 101}, {"parts": {}}, {"parts": ["x"]}, {"parts": [{}] * 10_001},
+    {"parts": [{"file": "x"}]}, {"parts": [{"mediaType": 1}]}, {"referenceTaskIds": ["x" * 1025]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", WRONG)
 def test_parts_of_the_wrong_type_are_refused(message: Any) -> None:
     assert code(rpc("SendMessage", {"message": message})) == "invalid_params"
 
@@ -215,7 +215,7 @@ def test_null_is_absent() -> None:
 
 
 def test_media_types_and_hosts_of_parts() -> None:
-    parts = [
+    parts: list[Any] = [
         {"text": "x"}, {"data": {}, "mediaType": "Application/X"}, {"data": 1}, {"raw": "AA"},
         {"url": "https://Files.example/a", "mediaType": "image/png"}, {"url": "mailto:x"}, {"url": "http://[bad"},
         {"kind": "file", "file": {"uri": "https://two.example/", "mimeType": "text/csv"}},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Call
 from gateway_policies.principal import Principal
-from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, ask_cedar, bundle, call, cedar_allows, mistakes, names
+from support.policy_worlds import EVERYONE, MONDAY_NOON, WORLD, ask_cedar, bundle, call, cedar_allows, mistakes
 
 FUZZ = settings(
     max_examples=90,
@@ -56,6 +56,14 @@ ABOUT_TOOL = (
     "resource.tags.containsAny(principal.scopes)",
     "resource is Tool",
     "[1, 2, 9].contains(resource.risk) && {a: resource.risk}.a > 1",
+    'resource is Resource && resource.uri like "*{name}"',
+    'resource has uri && resource.uri == "git://head"',
+    'resource is Prompt in Upstream::"git"',
+    'resource in Prompt::"git__log" || resource == Skill::"helper__translate"',
+    'action == Action::"get"',
+    'action in [Action::"read", Action::"call"]',
+    'action in Action::"use"',
+    'RemoteAgent::"helper".risk < resource.risk',
 )
 ABOUT_CALL = (
     'context.args has path && context.args.path like "/repo/*"',
@@ -70,6 +78,8 @@ ABOUT_CALL = (
     "context.args has only",
     "context.now.hour >= 9 && context.now.hour < 17",
     "context.now.weekday > 5",
+    'context.operation == "tools/call"',
+    'context.operation like "*/*"',
 )
 
 
@@ -98,7 +108,16 @@ PRINCIPALS = st.sampled_from(
         'principal in Tenant::"rival"',
     )
 )
-ACTIONS = st.sampled_from(("action", 'action == Action::"call"', 'action in Action::"use"'))
+ACTIONS = st.sampled_from(
+    (
+        "action",
+        "action",
+        'action in Action::"use"',
+        'action == Action::"call"',
+        'action in [Action::"get", Action::"read"]',
+        'action in [Action::"message", Action::"call"]',
+    )
+)
 RESOURCES = st.sampled_from(
     (
         "resource",
@@ -108,6 +127,9 @@ RESOURCES = st.sampled_from(
         'resource == Tool::"git__push"',
         'resource is Tool in Upstream::"time"',
         'resource in Tool::"git__log"',
+        'resource == Prompt::"git__log"',
+        "resource is Resource",
+        'resource is Skill in Upstream::"helper"',
     )
 )
 
@@ -145,13 +167,16 @@ def _arguments(*values: object) -> dict[str, object]:
 ARGUMENT_SETS = [_arguments(*values) for n, values in enumerate(product(*POOLS.values())) if n % 151 == 0]
 ARGUMENTS = st.builds(_arguments, *(st.sampled_from(pool) for pool in POOLS.values()))
 FUZZ_WORLD = replace(WORLD, arguments={})  # which arguments tools have is another test's matter
-TOOLS = tuple(WORLD.capabilities.values())
+EVERYTHING = tuple(WORLD.capabilities.values())
 
 
 def _compiled(text: str) -> PolicyBundle:
-    """Compile `text`; the example is dropped when a rule in it never matches."""
+    """Compile `text`; the example is dropped when a rule in it never matches, or is on what its action is not on."""
     wrong = {mistake.message for mistake in mistakes(text, world=FUZZ_WORLD)}
-    assert wrong <= {"this policy can never match"}
+    assert wrong <= {
+        "this policy can never match",
+        "unable to find an applicable action given the policy scope constraints",
+    }
     assume(not wrong)
     return bundle(text, world=FUZZ_WORLD)
 
@@ -162,7 +187,7 @@ def _as_cedar_sees_it(made: PolicyBundle, attempt: Call) -> Call:
     kept = {name: value for name, value in attempt.arguments.items() if (name,) in kinds}
     if kinds.get(("opts",)) == "Bool" and "opts" in kept:
         kept["opts"] = True  # policies only ask whether it is there
-    return call(attempt.principal, attempt.capability, kept, attempt.at, attempt.route)
+    return replace(attempt, arguments=kept)
 
 
 @FUZZ
@@ -172,10 +197,11 @@ def _as_cedar_sees_it(made: PolicyBundle, attempt: Call) -> Call:
         st.builds(
             call,
             st.sampled_from(EVERYONE),
-            st.sampled_from(TOOLS),
+            st.sampled_from(EVERYTHING),
             ARGUMENTS,
             st.sampled_from(TIMES),
             st.sampled_from(("mcp", "reading")),
+            st.sampled_from(("tools/call", "prompts/get", "SendMessage")),
         ),
         min_size=4,
         max_size=8,
@@ -199,25 +225,31 @@ def test_a_call_is_permitted_exactly_when_cedar_allows_it_without_an_error(text:
 @given(
     text=_policies(ABOUT_CALLER + ABOUT_TOOL), principal=st.sampled_from(EVERYONE), route=st.sampled_from(("mcp", "x"))
 )
-def test_without_arguments_and_time_a_tool_is_listed_exactly_when_cedar_allows_it(
+def test_without_arguments_and_time_it_is_listed_exactly_when_cedar_allows_it(
     text: str, principal: Principal, route: str
 ) -> None:
     made = _compiled(text)
-    listed = names(made.visible(principal, TOOLS, route=route))
-    allowed = [tool.name for tool in TOOLS if cedar_allows(text, made.rules.schema, call(principal, tool, route=route))]
-    assert listed == allowed
-    assert set(listed) <= set(names(made.visible(principal, TOOLS)))
+    listed = made.visible(principal, EVERYTHING, route=route)
+    assert listed == [
+        item for item in EVERYTHING if cedar_allows(text, made.rules.schema, call(principal, item, route=route))
+    ]
+    anywhere = made.visible(principal, EVERYTHING)
+    assert all(item in anywhere for item in listed)
 
 
 @settings(FUZZ, max_examples=25)
 @given(text=_policies(ABOUT_CALLER + ABOUT_TOOL + ABOUT_CALL), principal=st.sampled_from(EVERYONE))
 def test_whatever_cedar_allows_for_some_arguments_is_listed(text: str, principal: Principal) -> None:
     made = _compiled(text)
-    listed = names(made.visible(principal, TOOLS, route="mcp"))
-    for tool in TOOLS:
-        attempts = [call(principal, tool, arguments, at) for arguments in ARGUMENT_SETS[:20] for at in TIMES]
-        hidden_but_allowed = tool.name not in listed and any(
+    listed = made.visible(principal, EVERYTHING, route="mcp")
+    for item in EVERYTHING:
+        attempts = [
+            call(principal, item, arguments, at, operation="tools/call")
+            for arguments in ARGUMENT_SETS[:10]
+            for at in TIMES
+        ]
+        hidden_but_allowed = item not in listed and any(
             cedar_allows(text, made.rules.schema, _as_cedar_sees_it(made, attempt)) for attempt in attempts
         )
         assert not hidden_but_allowed
-        assert made.decide(attempts[0]).is_visible == (tool.name in listed)
+        assert made.decide(attempts[0]).is_visible == (item in listed)

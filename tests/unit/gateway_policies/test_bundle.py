@@ -23,6 +23,7 @@ from support.policy_worlds import (
     WORLD,
     bundle,
     call,
+    listing,
     names,
 )
 
@@ -117,8 +118,8 @@ def test_a_changed_definition_is_not_the_known_one() -> None:
 
 def test_listing_one_capability_is_permitted_when_it_is_visible() -> None:
     made = bundle(PATHS)
-    assert made.decide(call(PLANNER, LOG, action="list")).is_permit
-    refused = made.decide(call(PLANNER, NOW, action="list"))
+    assert made.decide(listing(PLANNER, LOG)).is_permit
+    refused = made.decide(listing(PLANNER, NOW))
     assert (refused.effect, refused.code, refused.is_visible) == ("forbid", "no_permit", False)
 
 

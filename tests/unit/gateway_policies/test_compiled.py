@@ -3,13 +3,13 @@
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.compiled import judge
 from gateway_policies.engine import Verdict
-from gateway_policies.entities import principal_entity, tool_entity
+from gateway_policies.entities import capability_entity, principal_entity
 from gateway_policies.partial import Scene
 from support.policy_worlds import LOG, PLANNER, WORLD, bundle, call, known
 
 
 def _judged(made: PolicyBundle, args: dict[str, str | int | bool]) -> Verdict | None:
-    subject, tool = known(principal_entity(WORLD, PLANNER)), known(tool_entity(WORLD, LOG))
+    subject, tool = known(principal_entity(WORLD, PLANNER)), known(capability_entity(WORLD, LOG))
     scene = Scene(subject, tool, {"args": args, "route": "mcp", "chain_depth": 0}, made.standing)
     return judge(made.rules, range(len(made.policies)), scene)
 

@@ -3,21 +3,30 @@
 import cedarpy
 
 from gateway_policies.engine import Question, entities_handle, evaluate, policy_set, reachable_entities
-from gateway_policies.entities import Uid, principal_entity, standing_entities, tool_entity
+from gateway_policies.entities import Uid, capability_entity, principal_entity, standing_entities
 from gateway_policies.sources import PolicySource, parse
 from gateway_policies.vocabulary import schema_json
 from support.policy_worlds import LOG, PLANNER, WORLD, known
 
 SCHEMA = cedarpy.Schema.from_json_str(schema_json({}))
-CONTEXT = {"args": {}, "now": {"hour": 1, "weekday": 1, "unix": 1}, "route": "", "chain_depth": 0}
-SUBJECT, TOOL = known(principal_entity(WORLD, PLANNER)), known(tool_entity(WORLD, LOG))
+CONTEXT = {
+    "args": {},
+    "now": {"hour": 1, "weekday": 1, "unix": 1},
+    "route": "",
+    "operation": "tools/call",
+    "chain_depth": 0,
+}
+SUBJECT, TOOL = known(principal_entity(WORLD, PLANNER)), known(capability_entity(WORLD, LOG))
 
 
 def ask(text: str, resource: Uid = TOOL.uid) -> tuple[bool, tuple[int, ...], tuple[int, ...], bool]:
     policies, mistakes = parse([PolicySource("f", text)])
     assert mistakes == []
     verdict = evaluate(
-        Question(SUBJECT.uid, resource, CONTEXT), policy_set(policies), entities_handle([SUBJECT, TOOL], SCHEMA), SCHEMA
+        Question(SUBJECT.uid, "call", resource, CONTEXT),
+        policy_set(policies),
+        entities_handle([SUBJECT, TOOL], SCHEMA),
+        SCHEMA,
     )
     return verdict.is_allowed, verdict.determining, verdict.failed, verdict.is_complete
 

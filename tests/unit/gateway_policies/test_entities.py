@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from gateway_policies.entities import (
     Uid,
+    capability_entity,
     entity_json,
     principal_entity,
     principal_uid,
     standing_entities,
-    tool_entity,
 )
 from gateway_policies.principal import Principal
 from support.policy_worlds import ANA, LOG, MOLE, PLANNER, WORLD
@@ -56,10 +56,10 @@ def test_a_team_that_no_policy_can_name_is_dropped() -> None:
 
 
 def test_a_tool_that_is_not_exactly_the_known_one_is_unknown() -> None:
-    assert tool_entity(WORLD, replace(LOG, risk=0)) is None
-    assert tool_entity(WORLD, replace(LOG, name="git__other")) is None
-    assert tool_entity(replace(WORLD, upstreams={}), LOG) is None
-    assert tool_entity(WORLD, replace(LOG)) is not None
+    assert capability_entity(WORLD, replace(LOG, risk=0)) is None
+    assert capability_entity(WORLD, replace(LOG, name="git__other")) is None
+    assert capability_entity(replace(WORLD, upstreams={}), LOG) is None
+    assert capability_entity(WORLD, replace(LOG)) is not None
 
 
 def test_only_named_tools_and_agents_stand_ready() -> None:
@@ -76,7 +76,7 @@ def test_only_named_tools_and_agents_stand_ready() -> None:
 
 
 def test_an_entity_is_written_in_cedars_format() -> None:
-    entity = tool_entity(WORLD, LOG)
+    entity = capability_entity(WORLD, LOG)
     assert entity is not None
     assert entity_json(entity) == {
         "uid": {"type": "Tool", "id": "git__log"},

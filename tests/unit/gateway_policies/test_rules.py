@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway_policies.call import CapabilityKey
 from gateway_policies.world import ArgumentKind
 from support.policy_worlds import ARGUMENTS, WORLD, bundle, mistakes
 
@@ -126,26 +127,26 @@ def test_an_argument_that_some_tool_may_have_is_no_mistake(scope: str) -> None:
 def test_unknown_catalogues_and_schemas_leave_arguments_unchecked() -> None:
     scope = 'principal, action, resource in Upstream::"git"'
     text = when("context.args has pth", scope)
-    closed: dict[str, dict[str, ArgumentKind]] = {name: {"path": "String"} for name in ARGUMENTS}
+    closed: dict[CapabilityKey, dict[str, ArgumentKind]] = {key: {"path": "String"} for key in ARGUMENTS}
     assert len(mistakes(text, world=replace(WORLD, arguments=closed))) == 1
     assert mistakes(text, world=replace(WORLD, arguments=closed, known=frozenset())) == ()
-    del closed["git__wipe"]
+    del closed["tool", "git__wipe"]
     assert mistakes(text, world=replace(WORLD, arguments=closed)) == ()
 
 
 def test_an_argument_of_another_kind_everywhere_is_a_mistake_and_somewhere_a_finding() -> None:
     text = when('context.args has n && context.args.n == "x"', 'principal, action, resource in Upstream::"git"')
     (mistake,) = mistakes(text)
-    assert mistake.message == "argument `n` is Long in the tool's schema, and String in this policy"
-    mixed = replace(WORLD, arguments={**ARGUMENTS, "git__log": {"n": "String"}})
+    assert mistake.message == "argument `n` is Long in its schema, and String in this policy"
+    mixed = replace(WORLD, arguments={**ARGUMENTS, ("tool", "git__log"): {"n": "String"}})
     (finding,) = bundle(text, world=mixed).findings
     assert (finding.message, finding.hint) == (mistake.message, "a call with another kind is refused")
 
 
 def test_presence_does_not_care_for_the_kind_and_members_are_looked_up() -> None:
     git = 'principal, action, resource == Tool::"git__log"'
-    deep: dict[str, dict[str, ArgumentKind]] = {
-        "git__log": {"opts": "Record", "opts.a": "Bool", "any": "Other", "n": "Long"}
+    deep: dict[CapabilityKey, dict[str, ArgumentKind]] = {
+        ("tool", "git__log"): {"opts": "Record", "opts.a": "Bool", "any": "Other", "n": "Long"}
     }
     world = replace(WORLD, arguments=deep)
     assert mistakes(when("context.args has n || context.args has any.thing", git), world=world) == ()
@@ -161,3 +162,56 @@ def test_a_rule_that_can_never_match_does_not_load() -> None:
 
 def test_one_mistake_about_a_policy_says_enough() -> None:
     assert len(mistakes(when('principal == Agent::"ghost" && resource.risk && false'))) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "message", "hint"),
+    [
+        (
+            'resource == Prompt::"git__revew"',
+            "upstream `git` has no prompt `git__revew`",
+            "did you mean `git__review`?",
+        ),
+        ('resource == Prompt::"git__push"', "upstream `git` has no prompt `git__push`", ""),
+        ('resource == Skill::"nope"', "no skill `nope`", "a skill is named `{upstream}__{skill}`"),
+        ('resource == Resource::"git://heat"', "no resource `git://heat`", "did you mean `git://head`?"),
+        ('resource == Resource::"zz"', "no resource `zz`", "a resource is named by its URI or URI template"),
+        ('resource == RemoteAgent::"helped"', "no agent `helped`", "did you mean `helper`?"),
+        ('resource == RemoteAgent::"git"', "no agent `git`", ""),
+    ],
+)
+def test_whatever_a_policy_names_must_exist_in_its_own_kind(scope: str, message: str, hint: str) -> None:
+    (mistake,) = mistakes(f"permit(principal, action, {scope});")
+    assert (mistake.message, mistake.hint.removesuffix("…")) == (message, hint)
+
+
+def test_what_may_still_come_may_be_named() -> None:
+    world = replace(WORLD, known=frozenset({"time"}), capabilities={})
+    for scope in ('Resource::"git://later"', 'RemoteAgent::"helper"', 'Prompt::"git__later"'):
+        assert mistakes(f"permit(principal, action, resource == {scope});", world=world) == ()
+
+
+def test_arguments_are_looked_up_in_what_the_action_is_on() -> None:
+    assert mistakes(when("context.args has uri", 'principal, action == Action::"read", resource')) == ()
+    (mistake,) = mistakes(when("context.args has path", 'principal, action == Action::"read", resource'))
+    assert mistake.message == "no resource in scope has an argument `path`"
+    (mistake,) = mistakes(
+        when("context.args has pth", 'principal, action in [Action::"get", Action::"read"], resource')
+    )
+    assert mistake.message == "no capability in scope has an argument `pth`"
+    named = 'principal, action, resource == Prompt::"git__log"'
+    assert [found.message for found in mistakes(when("context.args has path", named))] == [
+        "no prompt in scope has an argument `path`"
+    ]
+
+
+def test_a_type_that_its_action_is_not_on_does_not_load() -> None:
+    (mistake,) = mistakes('permit(principal, action == Action::"get", resource is Tool);')
+    assert mistake.message.startswith("unable to find an applicable action")
+    assert '"get" on Prompt' in mistake.hint
+
+
+@pytest.mark.parametrize(("condition", "name"), [("resource.rsk < 3", "rsk"), ('resource.uri like "x"', "uri")])
+def test_what_is_wrong_for_every_kind_is_said_once(condition: str, name: str) -> None:
+    (mistake,) = mistakes(when(condition))
+    assert mistake.message == f"attribute `{name}` on entity type `Tool` not found"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway_policies.principal import Hop
-from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, ROBOT, WIPE, bundle, call, names
+from support.policy_worlds import ANA, LOG, NOTES, NOW, OTHERS, PLANNER, PUSH, REVIEW, ROBOT, WIPE, bundle, call, names
 
 STARTER = (Path(__file__).parents[3] / "policies" / "bundles" / "starter.cedar").read_text(encoding="utf-8")
 TOOLS = (LOG, PUSH, WIPE, NOW)
@@ -26,3 +26,10 @@ def test_the_starter_forbids_danger_whatever_else_is_permitted() -> None:
 def test_the_starter_forbids_long_chains() -> None:
     chained = replace(ANA, chain=tuple(Hop("i", str(n), True) for n in range(4)))
     assert bundle(STARTER).decide(call(chained, LOG)).policies == ("starter-short-chain",)
+
+
+def test_the_starter_speaks_of_every_kind() -> None:
+    made = bundle(STARTER)
+    assert made.visible(PLANNER, OTHERS) == [REVIEW, NOTES]
+    assert made.visible(ROBOT, OTHERS) == list(OTHERS)
+    assert made.visible(replace(PLANNER, trust=0), OTHERS) == [REVIEW, NOTES]

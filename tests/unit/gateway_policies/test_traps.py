@@ -6,7 +6,7 @@ import cedarpy
 import pytest
 
 from gateway_policies.engine import Question, entities_handle, evaluate, policy_set
-from gateway_policies.entities import Uid, principal_entity, tool_entity
+from gateway_policies.entities import Uid, capability_entity, principal_entity
 from gateway_policies.sources import PolicySource, parse
 from gateway_policies.vocabulary import schema_json
 from support.policy_worlds import ANA, LOG, NOW, PLANNER, PUSH, WORLD, bundle, call, known, mistakes
@@ -78,16 +78,16 @@ def test_without_a_schema_a_forbid_on_an_action_group_vanishes_so_we_always_give
 
 def test_no_decision_is_not_a_permit() -> None:
     policies = parse([PolicySource("a", ALL)])[0]
-    principal, tool = known(principal_entity(WORLD, PLANNER)), known(tool_entity(WORLD, LOG))
+    principal, tool = known(principal_entity(WORLD, PLANNER)), known(capability_entity(WORLD, LOG))
     schema = cedarpy.Schema.from_json_str(schema_json({}))
-    question = Question(principal.uid, tool.uid, {"args": {"n": 1.5}})
+    question = Question(principal.uid, "call", tool.uid, {"args": {"n": 1.5}})
     verdict = evaluate(question, policy_set(policies), entities_handle([principal, tool], schema), schema)
     assert (verdict.is_allowed, verdict.is_complete) == (False, False)
 
 
 def test_a_question_that_cannot_be_asked_is_not_a_permit() -> None:
     schema = cedarpy.Schema.from_json_str(schema_json({}))
-    question = Question(Uid("No Type", "x"), Uid("Tool", "t"), {})
+    question = Question(Uid("No Type", "x"), "call", Uid("Tool", "t"), {})
     assert not evaluate(question, policy_set([]), entities_handle([], schema), schema).is_complete
 
 

@@ -6,9 +6,24 @@ from dataclasses import replace
 import pytest
 
 from gateway_policies.call import Capability
-from support.policy_worlds import LOG, PLANNER, PUSH, ROBOT, WIPE, WORLD, bundle, names
+from support.policy_worlds import (
+    HELPER,
+    LOG,
+    NOTES,
+    NOW,
+    PLANNER,
+    PUSH,
+    ROBOT,
+    SAME_NAME,
+    TRANSLATE,
+    WIPE,
+    WORLD,
+    bundle,
+    call,
+    names,
+)
 
-TOOLS = tuple(WORLD.capabilities.values())
+TOOLS = (LOG, PUSH, WIPE, NOW)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +63,7 @@ def test_listed_is_what_is_callable_for_some_arguments(policy: str, listed: list
 
 def test_a_tool_that_is_gone_from_the_world_is_in_no_scope() -> None:
     made = bundle('permit(principal, action, resource == Tool::"git__log");')
-    left = made.with_world(replace(WORLD, capabilities={PUSH.name: PUSH}))
+    left = made.with_world(replace(WORLD, capabilities={PUSH.key: PUSH}))
     assert left.visible(PLANNER, TOOLS) == []
 
 
@@ -65,7 +80,7 @@ def test_ten_thousand_tools_and_twenty_policies_take_little_time() -> None:
         Capability(f"git__t{n}", f"t{n}", "git", risk=n % 11, read_only=n % 3 == 0, tags=frozenset({f"g{n % 7}"}))
         for n in range(10_000)
     ]
-    world = replace(WORLD, capabilities={tool.name: tool for tool in tools}, arguments={})
+    world = replace(WORLD, capabilities={tool.key: tool for tool in tools}, arguments={})
     text = "".join(
         f'permit(principal, action, resource) when {{ resource.risk == {n % 11} && resource.tags.contains("g{n % 7}")'
         f" && context.args has a{n} }};\n"
@@ -84,3 +99,43 @@ def test_ten_thousand_tools_and_twenty_policies_take_little_time() -> None:
     assert 0 < len(listed) < len(tools)
     assert cold_s < 0.2  # 0.015 on an idle machine without coverage
     assert warm_s < 0.05  # 0.001
+
+
+@pytest.mark.parametrize(
+    ("policy", "listed"),
+    [
+        ("permit(principal, action, resource);", [LOG, SAME_NAME, NOTES, HELPER, TRANSLATE]),
+        ('permit(principal, action == Action::"call", resource);', [LOG]),
+        ('permit(principal, action == Action::"get", resource);', [SAME_NAME]),
+        ('permit(principal, action == Action::"read", resource);', [NOTES]),
+        ('permit(principal, action == Action::"message", resource);', [HELPER, TRANSLATE]),
+        ('permit(principal, action in [Action::"get", Action::"message"], resource is Skill);', [TRANSLATE]),
+        ('permit(principal, action, resource == Prompt::"git__log");', [SAME_NAME]),
+        ('permit(principal, action, resource is Prompt in Upstream::"git");', [SAME_NAME]),
+        ('permit(principal, action, resource) when { resource is Resource && resource.uri like "file:*" };', [NOTES]),
+        ('permit(principal, action, resource) when { action in Action::"use" && resource is Tool };', [LOG]),
+        (
+            'permit(principal, action, resource) when { context.operation == "x" && resource.risk > 2 };',
+            [SAME_NAME, HELPER],
+        ),
+    ],
+)
+def test_every_kind_has_its_own_type_and_action(policy: str, listed: list[Capability]) -> None:
+    assert bundle(policy).visible(PLANNER, (LOG, SAME_NAME, NOTES, HELPER, TRANSLATE)) == listed
+
+
+def test_equal_names_of_two_kinds_are_two_things() -> None:
+    made = bundle('permit(principal, action, resource == Tool::"git__log");')
+    assert made.decide(call(PLANNER, LOG)).is_permit
+    assert made.decide(call(PLANNER, SAME_NAME)).code == "no_permit"
+
+
+def test_a_call_in_the_action_of_another_kind_is_denied() -> None:
+    made = bundle("permit(principal, action, resource);")
+    assert made.decide(replace(call(PLANNER, SAME_NAME), action="call")).code == "policy_error"
+
+
+def test_the_operation_is_part_of_the_question() -> None:
+    made = bundle('permit(principal, action, resource) when { context.operation == "tasks/get" };')
+    for operation, expected in (("tasks/get", True), ("tools/call", False), ("tasks/get", True)):
+        assert made.decide(call(PLANNER, HELPER, operation=operation)).is_permit is expected

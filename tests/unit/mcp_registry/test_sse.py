@@ -118,3 +118,10 @@ def test_an_event_of_many_lines_is_cut_off_at_its_limit() -> None:
     with pytest.raises(UpstreamFailed, match="event of more than 100 bytes") as caught:
         decoder.feed(b"data: 123456789\n" * 11)
     assert caught.value.code == "event_too_large"
+
+
+def test_an_id_that_comes_without_data_is_remembered_for_a_reader_that_reconnects() -> None:
+    decoder = Decoder()
+    assert decoder.last_id == ""
+    assert decoder.feed(b"id: e-7\ndata: \n\nid: e-8\n\n") == [Event(b"", "e-7")]
+    assert decoder.last_id == "e-8"

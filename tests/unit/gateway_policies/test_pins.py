@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_registry.pins import MAX_CHANGES, Change, diff, digest
+from gateway_policies.pins import MAX_CHANGES, Change, diff, digest
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

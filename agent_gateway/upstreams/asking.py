@@ -1,0 +1,110 @@
+"""Questions that an upstream puts while a request of ours runs: to the sink, and the answer back.
+
+Each question waits in a task of its own, so that progress keeps flowing while a
+person thinks. The clock of the request stands still meanwhile: how long an
+answer may take is the sink's to say.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from msgspec import Raw
+
+from agent_gateway.ports import AskRefused, Sink
+from agent_gateway.upstreams.speak import deadline
+from mcp_registry.protocol import envelope
+from mcp_registry.protocol.envelope import Request
+from mcp_registry.protocol.errors import METHOD_NOT_FOUND
+
+NOT_SERVED: Final = Raw(
+    envelope.write({"code": METHOD_NOT_FOUND, "message": "the caller does not serve this method"})
+)  # what an upstream hears of a caller that cannot be asked
+
+
+_PONG: Final = Raw(b"{}")
+
+
+class _Nobody:
+    async def notify(self, method: str, params: Raw | None) -> None:
+        del method, params
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        del method, params
+        raise AskRefused(NOT_SERVED)
+
+
+NOBODY: Final[Sink] = _Nobody()  # for requests whose messages nobody reads
+
+
+class Patient:
+    """A sink whose questions stop the clock of the request that they belong to."""
+
+    __slots__ = ("_limit", "_sink")
+
+    def __init__(self, sink: Sink, limit: deadline) -> None:
+        self._sink = sink
+        self._limit = limit
+
+    async def notify(self, method: str, params: Raw | None) -> None:
+        await self._sink.notify(method, params)
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        self._limit.pause()
+        try:
+            return await self._sink.ask(method, params)
+        finally:
+            self._limit.resume()
+
+
+class Questions:
+    """The questions of one upstream that wait for an answer.
+
+    respond  sends our answer, a whole message, to the upstream
+    """
+
+    __slots__ = ("_respond", "_tasks", "_waiting")
+
+    def __init__(self, respond: Callable[[bytes], Awaitable[None]]) -> None:
+        self._respond = respond
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[bytes, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def put(self, question: Request, sink: Sink) -> None:
+        """Put `question` to the sink, and answer it with what comes back. `ping` is answered by ourselves."""
+        task = asyncio.get_running_loop().create_task(self._answer(question, sink))
+        self._tasks.add(task)
+        if sink is not NOBODY:
+            self.withdraw(question.id)
+            self._waiting[question.id] = task
+        task.add_done_callback(lambda done: self._forget(question.id, done))
+
+    def withdraw(self, id_raw: bytes) -> None:
+        """The upstream wants no answer to this one any more."""
+        task = self._waiting.pop(id_raw, None)
+        if task is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """The request is over: withdraw what still waits; what we answer ourselves is still said."""
+        for id_raw in list(self._waiting):
+            self.withdraw(id_raw)
+
+    async def _answer(self, question: Request, sink: Sink) -> None:
+        params = Raw(envelope.write(question.params)) if question.params else None
+        try:
+            result = _PONG if question.method == "ping" else await sink.ask(question.method, params)
+        except AskRefused as refused:
+            await self._respond(envelope.failure(question.id, refused.error))
+        else:
+            await self._respond(envelope.response(question.id, result))
+
+    def _forget(self, id_raw: bytes, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._waiting.get(id_raw) is task:
+            del self._waiting[id_raw]
+        if not task.cancelled():
+            task.exception()  # what ended the sink ends the request too, and is told there
