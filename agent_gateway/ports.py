@@ -189,8 +189,8 @@ class AgentUpstream(Protocol):
 
     name: str
 
-    async def card(self) -> bytes:
-        """Return the agent's card as it serves it now; raises like `send`."""
+    async def card(self, principal: Principal) -> bytes:
+        """Return the card as the agent serves it to `principal` now; raises like `send`."""
         ...
 
     async def send(self, request: "HttpRequest", principal: Principal, *, timeout_s: float) -> "HttpResponse":

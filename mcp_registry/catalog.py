@@ -185,17 +185,21 @@ def _in_toolsets(entry: Entry, toolsets: Sequence[Toolset]) -> Entry:
 
 def _capability(tools: UpstreamTools, definition: Definition, public: str) -> Capability | None:
     """Return what policies see of a tool, or None when the operator hides it."""
-    said = ToolRule("*", tags=tools.tags)
-    for rule in tools.rules:
-        if fnmatchcase(definition.native, rule.pattern):
+    capability = Capability(name=public, native=definition.native, upstream=tools.name, pin=definition.pin)
+    return ruled(capability, ToolRule("*", tags=tools.tags), *tools.rules)
+
+
+def ruled(capability: Capability, *rules: ToolRule) -> Capability | None:
+    """Return a capability with the operator's word on it, or None when the operator hides it."""
+    said = ToolRule("*")
+    for rule in rules:
+        if fnmatchcase(capability.native, rule.pattern):
             said = _merged(said, rule)
     if said.is_hidden:
         return None
-    capability = Capability(
-        name=public, native=definition.native, upstream=tools.name, tags=said.tags, pin=definition.pin
-    )
     return replace(
         capability,
+        tags=said.tags,
         risk=capability.risk if said.risk is None else said.risk,
         read_only=capability.read_only if said.read_only is None else said.read_only,
         price_micros=capability.price_micros if said.price_micros is None else said.price_micros,

@@ -86,7 +86,7 @@ class TokenService(Section):
     access_token_ttl_s: int = Field(default=900, ge=60, le=3600)
     """Life of an access token, in seconds."""
     max_chain: int = Field(default=4, ge=1, le=16)
-    """Most principals that a call may come through, from whom it is for to who makes it."""
+    """Most principals in a chain of calls, from whom it is for to the agent that is called."""
     key_rotation_days: int = Field(default=30, ge=1, le=365)
     """Days after which a new signing key is made; the old one stays published while its tokens live."""
 

@@ -16,6 +16,7 @@ class Exchange:
     """One call's life, filled in phase by phase.
 
     asked     the capability's name as the caller used it: refusals repeat that one
+    is_free   the call draws on no budget: it asks after something that was paid for
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
     status    how it ended, for the outcome record; `open` until then
     """
@@ -37,3 +38,4 @@ class Exchange:
     code: str = ""
     bytes_out: int = 0
     is_settled: bool = False
+    is_free: bool = False

@@ -37,7 +37,7 @@ from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Valida
 from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
-SCOPES = ("tools:call",)
+SCOPES = ("tools:call", "agents:message")
 _DAY_S = 86_400
 
 
@@ -116,8 +116,7 @@ def _exchange(loaded: Loaded, agents: Agents, own: tuple[Issuer, KeySource], kee
     """Return the token exchange, for the agents that are called with tokens of ours."""
     audiences: dict[str, list[str]] = {}
     for upstream in loaded.config.upstreams.values():
-        is_called_with_ours = isinstance(upstream, A2aUpstream) and isinstance(upstream.auth, DelegatedAuth)
-        if is_called_with_ours and upstream.acts_as is not None:
+        if isinstance(upstream, A2aUpstream) and isinstance(upstream.auth, DelegatedAuth) and upstream.acts_as:
             audiences.setdefault(upstream.acts_as, []).append(upstream.auth.audience or upstream.url)
     delegator = delegator_of(loaded, keep.keys, keep.clock)
     validator = Validator([own], clock=keep.clock)

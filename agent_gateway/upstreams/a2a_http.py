@@ -36,6 +36,7 @@ class AgentSettings:
     timeouts: UpstreamTimeouts = field(default_factory=UpstreamTimeouts)
     limits: UpstreamLimits = field(default_factory=UpstreamLimits)
     rules: EgressRules = field(default_factory=EgressRules)
+    longest_s: float = 3600.0  # from a request to the end of its answer
 
 
 class HttpAgent:
@@ -43,25 +44,21 @@ class HttpAgent:
 
     http         its own client, closed with it
     credentials  the headers that a principal's requests carry at this agent
-    itself       whom the gateway asks for the card as
     """
 
-    def __init__(
-        self, settings: AgentSettings, http: HttpClient, credentials: Credentials, clock: Clock, itself: Principal
-    ) -> None:
+    def __init__(self, settings: AgentSettings, http: HttpClient, credentials: Credentials, clock: Clock) -> None:
         self.name = settings.name
         self._settings = settings
         self._http = http
         self._credentials = credentials
         self._breaker = Breaker(clock)
-        self._itself = itself
 
-    async def card(self) -> bytes:
+    async def card(self, principal: Principal) -> bytes:
         """Return the agent's card; see `ports.AgentUpstream`."""
         url = self._settings.card_url
         headers: list[tuple[bytes, bytes]] = [(b"accept", b"application/json"), _PLAIN]
         if origin_of(url) == origin_of(self._settings.url):
-            headers.extend(await self._credentials(self._itself))
+            headers.extend(await self._credentials(principal))
         response = await self._guarded(HttpRequest("GET", url, headers), CARD_TIMEOUT_S)
         if response.status != 200:
             response.close()
@@ -108,7 +105,7 @@ class HttpAgent:
 def _check(response: HttpResponse) -> None:
     """Refuse an answer that no caller may see: it speaks of our credential, or leads elsewhere."""
     status = response.status
-    if status in (401, 407):
+    if status in (401, 403, 407):
         raise UpstreamFailed(
             "the agent does not accept the gateway's credential",
             code="upstream_unauthorized",
