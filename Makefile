@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
 
-.PHONY: help demo up test check format bench clean
+.PHONY: help demo up test check format bench conformance clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ format: $(READY) ## Put the code in form
 
 bench: $(READY) ## Measure the gateway beside a direct client and nginx
 	$(BIN)/python demos/bench/run.py
+
+conformance: $(READY) ## Run the official MCP suite at every way through the gateway
+	.ci/conformance
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .envs .demo .bench dist build .ruff_cache .pytest_cache .hypothesis .import_linter_cache

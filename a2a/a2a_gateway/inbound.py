@@ -14,13 +14,14 @@ import msgspec
 from msgspec import Raw
 
 from a2a_gateway import parts as reading
+from a2a_gateway import raw as kept
 from a2a_gateway import versions
 from a2a_gateway.operations import Dialect, Operation, RestRoute, Version, by_method, by_path
 from a2a_gateway.parts import Parts
 from gateway_policies import strict_json
 from gateway_policies.refusal import BadRequest, Refusal
 
-RawObject = dict[str, Raw]  # a JSON object whose members are kept byte for byte
+RawObject = kept.Object
 
 MAX_RPC_ID_BYTES: Final = 256
 MAX_METHOD_CHARS: Final = 128
@@ -115,7 +116,7 @@ def _read_rpc(request: HttpIn, dialect: Dialect, extensions: tuple[str, ...], ma
         envelope = _ENVELOPE.decode(request.body)
         id_raw = _rpc_id(message, bytes(envelope.id))
         operation, parsed = _operation(message, dialect.version)
-        params = _OBJECT.decode(envelope.params) if parsed else {}
+        params = kept.members(envelope.params) if parsed else {}
         parts = _named(operation, reading.read(operation, dialect.version, parsed))
     except BadRequest as refusal:
         return Unread(dialect, id_raw, refusal)
@@ -205,7 +206,7 @@ def _rest_params(request: HttpIn, query: Mapping[str, str], max_depth: int) -> t
         raise reading.invalid("the body must be an object")
     if parsed:
         raise BadRequest("a request with a body has no parameters in its query")
-    return _OBJECT.decode(request.body), cast("dict[str, object]", value)
+    return kept.members(request.body), cast("dict[str, object]", value)
 
 
 def _with_route(parts: Parts, route: RestRoute) -> Parts:
@@ -272,4 +273,3 @@ _ABOUT_A_TASK: Final = frozenset(
     }
 )  # fmt: skip
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
-_OBJECT: Final = msgspec.json.Decoder(RawObject)

@@ -8,6 +8,7 @@ says that of `records`.
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -17,6 +18,7 @@ import orjson
 from agent_gateway.audit.checkpoint import Signer
 from agent_gateway.audit.logfile import Connect, LogFile, connect_writer
 from agent_gateway.audit.writer import Clock, Limits, Listener, Writer
+from agent_gateway.ports import Told
 from gateway_policies.refusal import Unavailable
 
 State = Literal["new", "up", "down", "closed"]
@@ -52,7 +54,7 @@ class AuditLog:
         self._size = 0  # records taken, durable or not
         self._durable = 0
         self._pending_bytes = 0
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[int, Told]] = []
         self._is_up = asyncio.Event()
         self._opened: asyncio.Future[None]
         self._closed: asyncio.Future[None]
@@ -121,15 +123,18 @@ class AuditLog:
         when the log is down; then outcomes are still taken, because what began
         must be closed once the disk is back.
         """
-        try:
-            line = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-        except orjson.JSONEncodeError as error:
-            raise Unavailable("this call cannot be recorded: it holds text or numbers that JSON cannot") from error
-        self._admit(len(line), is_outcome=record.get("kind") == "outcome")
+        return self.append_line(encoded(record), record.get("kind"))
+
+    def append_line(self, line: bytes, kind: object) -> int:
+        """Take one record that is encoded already, as `encoded` does it; else like `append`.
+
+        kind  its member `kind`
+        """
+        self._admit(len(line), is_outcome=kind == "outcome")
         index = self._size
         self._size = index + 1
         self._pending_bytes += len(line)
-        self._writer.offer(line, may_wait=record.get("kind") != "decision")
+        self._writer.offer(line, may_wait=kind != "decision")
         return index
 
     async def durable(self, index: int) -> None:
@@ -141,14 +146,25 @@ class AuditLog:
         """
         if index < self._durable:
             return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self.when_durable(index, partial(_tell, waiter))
+        await waiter
+
+    def when_durable(self, index: int, told: Told) -> None:
+        """Call `told` once, on the loop: with None when `durable` would return, else with what it would raise.
+
+        At once when that is known already. `told` must not raise.
+        """
+        if index < self._durable:
+            told(None)
+            return
         if index >= self._size:
             raise IndexError(f"record {index} of {self._size}")
         if self.state != "up":
-            raise self._refusal()
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append((index, waiter))
+            told(self._refusal())
+            return
+        self._waiters.append((index, told))
         self._writer.hurry()
-        await waiter
 
     async def recovered(self) -> None:
         """Return once the log can be written: at once while it is up. Raises `Unavailable` once it is closed."""
@@ -183,19 +199,17 @@ class AuditLog:
         return Unavailable("the audit log is not open")
 
     def _wake_waiters(self) -> None:
-        waiting: list[tuple[int, asyncio.Future[None]]] = []
-        for index, waiter in self._waiters:
-            if index >= self._durable:
-                waiting.append((index, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
-        self._waiters = waiting
+        waiters, self._waiters = self._waiters, []
+        for index, told in waiters:
+            if index < self._durable:
+                told(None)
+            else:
+                self._waiters.append((index, told))
 
     def _refuse_waiters(self) -> None:
         waiters, self._waiters = self._waiters, []
-        for _, waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(self._refusal())
+        for _, told in waiters:
+            told(self._refusal())
 
     # What the writer tells.
 
@@ -236,3 +250,20 @@ class AuditLog:
         self.state = "closed"
         if not self._closed.done():
             self._closed.set_result(None)
+
+
+def encoded(record: Mapping[str, object]) -> bytes:
+    """Return a record as a line of the log: names sorted. Raises `Unavailable` for what JSON cannot hold."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise Unavailable("this call cannot be recorded: it holds text or numbers that JSON cannot") from error
+
+
+def _tell(waiter: "asyncio.Future[None]", failure: Unavailable | None) -> None:
+    if waiter.done():
+        return
+    if failure is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(failure)

@@ -33,6 +33,8 @@ class Limits:
     checkpoint_every_s: float = 1.0
     checkpoint_every_records: int = 1_000
     linger_s: float = 0.02  # how long an outcome may wait for company
+    gather_records: int = 256  # so many are a batch worth its sync
+    gather_steps: int = 32  # of the loop, for which a record may wait for others
     reopen_min_s: float = 0.1
     reopen_max_s: float = 30.0
     close_timeout_s: float = 15.0
@@ -69,6 +71,9 @@ class Writer:
         self._wake = threading.Lock()
         self._wake.acquire()
         self._is_lingering = False
+        self._is_gathering = False
+        self._gathered = 0  # how many waited when the loop was last looked at
+        self._steps = 0
         self._is_stopping = threading.Event()
         self._file: LogFile | None = None
         self._known = Frontier()  # the tree of all records that were ever acknowledged, kept while down
@@ -88,15 +93,31 @@ class Writer:
         """
         self.pending.append(line)
         if not may_wait:
-            self._wake_up()
+            if not self._is_gathering:
+                self._is_gathering = True
+                self._gathered = self._steps = 0
+                self._loop.call_soon(self._gather)
         elif not self._is_lingering:
             self._is_lingering = True
             self._loop.call_later(self._limits.linger_s, self._end_linger)
 
     def hurry(self) -> None:
         """Write what lingers now: somebody waits for it after all."""
-        if self.pending:
+        if self.pending and not self._is_gathering:
             self._wake_up()
+
+    def _gather(self) -> None:
+        """Wake the thread once the loop has nothing more for it: a batch costs a sync, however small it is.
+
+        Each step of the loop that brought another record earns one more; a step without one ends it.
+        """
+        if self._gathered < len(self.pending) < self._limits.gather_records and self._steps < self._limits.gather_steps:
+            self._gathered = len(self.pending)
+            self._steps += 1
+            self._loop.call_soon(self._gather)
+            return
+        self._is_gathering = False
+        self._wake_up()
 
     def _end_linger(self) -> None:
         self._is_lingering = False

@@ -73,7 +73,7 @@ def _issuers(config: Config) -> Iterator[Fault]:
 
 
 def _upstream(here: Path, upstream: Upstream) -> Iterator[Fault]:
-    has_credential = upstream.auth.kind != "none"
+    has_credential = upstream.has_credential()
     for key, url in upstream.urls().items():
         if _plain(url) and (has_credential or not upstream.allow_private):
             hint = "use https; plain http is for loopback, or for a private network with `allow_private` and no `auth`"

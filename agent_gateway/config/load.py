@@ -55,7 +55,8 @@ class Loaded:
         secret_files = (secret.path(self.base_dir) for _, secret in walk_secrets(self.config))
         key_files = (self.base_dir / name for name in self.key_sets)
         texts = (self.base_dir / text.name for text in self.policies)
-        return tuple(sorted({self.path, *texts, *key_files, *(file for file in secret_files if file)}))
+        named = (self.base_dir / file for name, one in self.config.upstreams.items() for file in one.files(name))
+        return tuple(sorted({self.path, *texts, *key_files, *named, *(file for file in secret_files if file)}))
 
     def reveal(self, secret: Secret) -> str:
         """Return the value behind a reference; raise `SecretUnavailable` when there is none."""
@@ -96,7 +97,7 @@ def load(path: Path, *, environ: Mapping[str, str] | None = None, needs_secrets:
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise ConfigErrors(errors, findings)
-    digest = _digest(content, policies, key_sets, secrets)
+    digest = _digest(content, policies, key_sets, {**secrets, **_read_named(config, base)})
     return Loaded(config, file, findings, policies, key_sets, digest, secrets)
 
 
@@ -136,6 +137,18 @@ def _read_secrets(config: Config, base: Path, environ: Mapping[str, str]) -> tup
         except SecretUnavailable as error:
             missing[secret.reference] = str(error)
     return found, missing
+
+
+def _read_named(config: Config, base: Path) -> dict[str, str]:
+    """Return a digest of each file that an upstream names; one that is not there counts as empty."""
+    found: dict[str, str] = {}
+    for name, upstream in config.upstreams.items():
+        for file in upstream.files(name):
+            try:
+                found[f"{name} {file}"] = sha256((base / file).read_bytes()).hexdigest()
+            except OSError:
+                found[f"{name} {file}"] = ""
+    return found
 
 
 def _digest(

@@ -6,6 +6,7 @@ from pydantic import Discriminator, Tag
 
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.config.upstream_mcp import McpUpstream
+from agent_gateway.config.upstream_openapi import OpenApiUpstream
 from agent_gateway.config.upstreams import Upstream
 
 
@@ -20,6 +21,9 @@ def _kind_of(value: object) -> str:
 
 
 AnyUpstream = Annotated[
-    Annotated[McpUpstream, Tag("mcp")] | Annotated[A2aUpstream, Tag("a2a")], Discriminator(_kind_of)
+    Annotated[McpUpstream, Tag("mcp")]
+    | Annotated[A2aUpstream, Tag("a2a")]
+    | Annotated[OpenApiUpstream, Tag("openapi")],
+    Discriminator(_kind_of),
 ]
 """One upstream of any kind."""

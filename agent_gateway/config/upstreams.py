@@ -1,6 +1,6 @@
 """Upstreams: what all kinds of them share: credentials, bounds, and the operator's word on what they offer.
 
-A kind has a module of its own (`upstream_mcp`, `upstream_a2a`); `upstream_kinds` puts them together.
+A kind has a module of its own (`upstream_mcp` and others); `upstream_kinds` puts them together.
 """
 
 from collections.abc import Mapping
@@ -119,3 +119,12 @@ class Upstream(Section):
     def rules(self) -> Mapping[str, ToolRule]:
         """Return the operator's word on what it offers, by the upstream's own name or a pattern."""
         return {}
+
+    def has_credential(self) -> bool:
+        """Say whether calls carry a secret."""
+        return self.auth.kind != "none"
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """Return the files, relative to the configuration's, whose change changes the upstream called `name`."""
+        del name
+        return ()

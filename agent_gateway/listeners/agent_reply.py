@@ -64,11 +64,20 @@ class AgentReply:
     async def keep_alive(self, now: float) -> None:
         """Say something, so that nobody between us and the client gives up."""
         self.last_write = now
-        if self.is_streaming and self.is_between and not self._is_done:
-            await self._write(_PING)
+        if self.is_streaming and not self._is_done:
+            await self._write(_PING, is_sign=True)
 
-    async def _write(self, data: bytes | None, headers: list[tuple[bytes, bytes]] | None = None, *, more: bool = True) -> None:
+    async def _write(
+        self,
+        data: bytes | None,
+        headers: list[tuple[bytes, bytes]] | None = None,
+        *,
+        more: bool = True,
+        is_sign: bool = False,
+    ) -> None:
         async with self._lock:
+            if is_sign and not self.is_between:
+                return
             try:
                 async with asyncio.timeout(self._write_timeout_s):
                     if headers is not None:

@@ -52,7 +52,7 @@ async def call_tool(request: McpRequest) -> None:
             exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
             inbound.route.name, "tools/call",
         )  # fmt: skip
-        sent = _Sent(request, entry, exchange, _CallSink(request, reply))
+        sent = Sent(request, entry, exchange, CallSink(request, reply))
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -116,10 +116,10 @@ def _check_mirrored(inbound: Inbound, entry: Entry, arguments: Mapping[str, obje
         raise
 
 
-class _Sent:
+class Sent:
     """One call on its way to the upstream, and what came of it as the caller will read it."""
 
-    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "_CallSink") -> None:
+    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "CallSink") -> None:
         self._request = request
         self._entry = entry
         self._exchange = exchange
@@ -128,37 +128,50 @@ class _Sent:
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and translate its answer."""
-        request, capability = self._request, permit.call.capability
+        capability = permit.call.capability
+        upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
+        answer = await upstream.request(self.outgoing(permit.call), self._sink)
+        self.take(answer)
+        return answer
+
+    def outgoing(self, call: Call) -> UpstreamRequest:
+        """Return the request that the upstream gets."""
+        request, capability = self._request, call.capability
         snapshot = request.inbound.snapshot
         changes: dict[str, bytes | None] = {"name": envelope.write(capability.native), "task": None}
         if "arguments" not in request.message.params:
             changes["arguments"] = b"{}"
         limit_s = snapshot.config.limits.call_timeout_s
-        outgoing = UpstreamRequest(
+        return UpstreamRequest(
             method="tools/call",
             params=envelope.edit(request.message.params, changes),
-            principal=permit.call.principal,
+            principal=call.principal,
             timeout_s=min(snapshot.config.upstreams[capability.upstream].timeout_s, limit_s),
             wants_progress=self._sink.token is not None,
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,
         )
-        answer = await snapshot.upstreams[capability.upstream].request(outgoing, self._sink)
-        self._exchange.bytes_out = answer.size_bytes
-        if answer.result is None:
-            assert answer.error is not None
-            error = translate_error(answer.error, source=answer.era, target=request.era, method="tools/call")
-            self.body = envelope.failure(request.message.id, error)
-            return answer
-        if is_tool_error(answer.result):
-            self._exchange.status = "tool_error"
-        result = results.call_result(answer.result, answer.era, request.reader)
-        self.body = envelope.response(request.message.id, result)
-        return answer
+
+    def take(self, answer: UpstreamAnswer) -> None:
+        """Translate an answer for the caller; raises `UpstreamFailed` for one that it cannot read."""
+        request = self._request
+        self.body = body_of(answer, self._exchange, request.message.id, request.reader)
 
 
-class _CallSink:
+def body_of(answer: UpstreamAnswer, exchange: Exchange, id_raw: bytes, reader: results.Reader) -> bytes:
+    """Return an upstream's answer as its reader gets it, and note in `exchange` how the call went."""
+    exchange.bytes_out = answer.size_bytes
+    if answer.result is None:
+        assert answer.error is not None
+        error = translate_error(answer.error, source=answer.era, target=reader.era, method="tools/call")
+        return envelope.failure(id_raw, error)
+    if is_tool_error(answer.result):
+        exchange.status = "tool_error"
+    return envelope.response(id_raw, results.call_result(answer.result, answer.era, reader))
+
+
+class CallSink:
     """What an upstream says while a call runs: progress under the caller's own token, logs it asked for."""
 
     def __init__(self, request: McpRequest, reply: Reply) -> None:

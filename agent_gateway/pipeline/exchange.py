@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent_gateway.audit.lines import Lines
 from agent_gateway.audit.records import Status
 from agent_gateway.ports import Hold
 from agent_gateway.telemetry.trace import Trace
@@ -18,6 +19,7 @@ class Exchange:
     asked     the capability's name as the caller used it: refusals repeat that one
     is_free   the call draws on no budget: it asks after something that was paid for
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
+    lines     a short cut only: what the records say does not depend on it
     status    how it ended, for the outcome record; `open` until then
     """
 
@@ -31,6 +33,7 @@ class Exchange:
     asked: str = ""
     call: Call | None = None
     decision: Decision | None = None
+    is_rated: bool = False  # its rates are taken; they are taken once
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
     was_sent: bool = False
@@ -39,3 +42,4 @@ class Exchange:
     bytes_out: int = 0
     is_settled: bool = False
     is_free: bool = False
+    lines: Lines | None = None

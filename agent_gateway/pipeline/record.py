@@ -18,12 +18,17 @@ async def record_decision(services: Services, snapshot: Snapshot, exchange: Exch
 
     Raises `Unavailable` when the log cannot take it: then nothing is forwarded.
     """
+    await services.recorder.durable(append_decision(services, snapshot, exchange))
+
+
+def append_decision(services: Services, snapshot: Snapshot, exchange: Exchange) -> int:
+    """Append the decision with its hold, tie the hold to it, and return its index: not durable yet."""
     assert exchange.decision is not None
     charges = exchange.hold.charges if exchange.hold is not None else ()
     index = _append(services, snapshot, exchange, exchange.decision, charges)
     if exchange.hold is not None:
         services.ledger.book(exchange.hold, index)
-    await services.recorder.durable(index)
+    return index
 
 
 async def record_refusal(services: Services, snapshot: Snapshot, exchange: Exchange, refusal: Refusal) -> None:
@@ -32,6 +37,19 @@ async def record_refusal(services: Services, snapshot: Snapshot, exchange: Excha
     A hold that no record carries yet is given back. Returns when the records are durable. When the
     log itself is what fails, there is nothing left to write on: the refusal stands unrecorded.
     """
+    try:
+        index = append_refusal(services, snapshot, exchange, refusal)
+        if index is not None:
+            await services.recorder.durable(index)
+    except Refusal:
+        services.metrics.count_refusal("unrecorded")
+    except asyncio.CancelledError:
+        settle(services, exchange)  # still as refused: that is how it ended before its caller left
+        raise
+
+
+def append_refusal(services: Services, snapshot: Snapshot, exchange: Exchange, refusal: Refusal) -> int | None:
+    """Append what `record_refusal` records and return the decision's index; None when the log does not take it."""
     exchange.status, exchange.code = "refused", refusal.code
     try:
         if exchange.decision_index is None:
@@ -42,24 +60,27 @@ async def record_refusal(services: Services, snapshot: Snapshot, exchange: Excha
             if decision.is_permit:  # permitted by policy, refused by what came after
                 decision = replace(decision, effect="forbid", code=refusal.code)
             _append(services, snapshot, exchange, decision, ())
-        settle(services, exchange)
-        if exchange.decision_index is not None:
-            await services.recorder.durable(exchange.decision_index)
     except Refusal:
         services.metrics.count_refusal("unrecorded")
-    except asyncio.CancelledError:
-        settle(services, exchange)  # still as refused: that is how it ended before its caller left
-        raise
+        return None
+    settle(services, exchange)
+    return exchange.decision_index
 
 
 def _append(
     services: Services, snapshot: Snapshot, exchange: Exchange, decision: Decision, charges: tuple[Charge, ...]
 ) -> int:
-    assert exchange.call is not None
+    call, lines = exchange.call, exchange.lines
+    assert call is not None
     arguments = services.seal.of(exchange.principal.tenant, exchange.arguments)
-    record = records.decision(
-        exchange.call, decision, charges, arguments, snapshot.id, exchange.trace.onward()["traceparent"]
-    )
-    index = services.recorder.append(record)
+    trace = exchange.trace.traceparent
+    if lines is not None and lines.fit(decision, charges):
+        line = lines.decision.fill(
+            call.id.encode(), int(call.at * 1000), arguments.hmac.encode(), arguments.size_bytes, trace.encode()
+        )
+        index = services.recorder.append_line(line, "decision")
+    else:
+        record = records.decision(call, decision, charges, arguments, snapshot.id, trace)
+        index = services.recorder.append(record)
     exchange.decision_index = index
     return index

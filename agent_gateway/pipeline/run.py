@@ -21,7 +21,6 @@ outcome record per decision record, whatever happened in between.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agent_gateway.audit.records import Status
 from agent_gateway.pipeline.authorize import authorize
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.guard import guard
@@ -64,26 +63,18 @@ async def run(
     except BaseException:  # a fault of our own: the hold goes back and the record is closed all the same
         settle(services, exchange)
         raise
-    return await _carry(services, exchange, permit, forward)
+    return await carry(services, exchange, permit, forward)
 
 
-async def _carry(services: Services, exchange: Exchange, permit: Permit, forward: Forward) -> UpstreamAnswer:
+async def carry(services: Services, exchange: Exchange, permit: Permit, forward: Forward) -> UpstreamAnswer:
     """Forward a recorded call; settle and record its outcome on every way out."""
     try:
         exchange.was_sent = True
         answer = await forward(permit)
-        if exchange.status == "open":  # the protocol may know better: a tool that failed is no upstream that failed
-            exchange.status = "ok" if answer.result is not None else "upstream_error"
+        answered(exchange, answer)
         return answer
-    except UpstreamUnreachable as refusal:
-        exchange.was_sent = False
-        _ended(exchange, "upstream_error", refusal)
-        raise
-    except UpstreamTimeout as refusal:
-        _ended(exchange, "timeout", refusal)
-        raise
     except Refusal as refusal:
-        _ended(exchange, "upstream_error" if isinstance(refusal, UpstreamFailed) else "refused", refusal)
+        failed(exchange, refusal)
         raise
     except asyncio.CancelledError:
         exchange.status, exchange.code = "cancelled", "cancelled"
@@ -92,5 +83,20 @@ async def _carry(services: Services, exchange: Exchange, permit: Permit, forward
         settle(services, exchange)
 
 
-def _ended(exchange: Exchange, status: Status, refusal: Refusal) -> None:
-    exchange.status, exchange.code = status, refusal.code
+def answered(exchange: Exchange, answer: UpstreamAnswer) -> None:
+    """Note that a forwarded call was answered."""
+    if exchange.status == "open":  # the protocol may know better: a tool that failed is no upstream that failed
+        exchange.status = "ok" if answer.result is not None else "upstream_error"
+
+
+def failed(exchange: Exchange, refusal: Refusal) -> None:
+    """Note why a forwarded call has no answer."""
+    exchange.code = refusal.code
+    if isinstance(refusal, UpstreamTimeout):
+        exchange.status = "timeout"
+    elif isinstance(refusal, UpstreamFailed):
+        exchange.status = "upstream_error"
+        if isinstance(refusal, UpstreamUnreachable):
+            exchange.was_sent = False
+    else:
+        exchange.status = "refused"

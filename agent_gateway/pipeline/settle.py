@@ -4,9 +4,12 @@ Plain synchronous code, so that no cancellation can come between: a client
 that left, an upstream that died and a refusal all pass here once.
 """
 
+from collections.abc import Sequence
+
 from agent_gateway.audit import records
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
+from agent_gateway.ports import Charge
 from gateway_policies.refusal import Unavailable
 
 
@@ -27,18 +30,10 @@ def settle(services: Services, exchange: Exchange) -> None:
             services.ledger.release(hold)
         return
     charges = hold.charges if hold is not None else ()
-    actual = tuple(charge.amount if exchange.was_sent else 0 for charge in charges)
+    actual = tuple([charge.amount if exchange.was_sent else 0 for charge in charges])
     duration_ns = services.monotonic_ns() - exchange.started_ns
-    outcome = records.outcome(
-        exchange.call,
-        services.clock(),
-        exchange.status,
-        exchange.code,
-        records.Traffic(len(exchange.arguments), exchange.bytes_out, duration_ns // 1000),
-        zip(charges, actual, strict=True),
-    )
     try:
-        index = services.recorder.append(outcome)
+        index = _append_outcome(services, exchange, charges, actual, duration_ns // 1000)
     except Unavailable:
         index = exchange.decision_index
         services.metrics.count_refusal("unrecorded")
@@ -46,3 +41,30 @@ def settle(services: Services, exchange: Exchange) -> None:
         services.ledger.settle(hold, actual, index)
     services.metrics.count_call(exchange.call.capability.upstream, exchange.status, duration_ns / 1e9)
     services.on_end(exchange)
+
+
+def _append_outcome(
+    services: Services, exchange: Exchange, charges: Sequence[Charge], actual: Sequence[int], duration_us: int
+) -> int:
+    call, lines = exchange.call, exchange.lines
+    assert call is not None
+    assert exchange.status != "open"
+    is_plain = exchange.status == "ok" and exchange.was_sent and not exchange.code
+    if lines is not None and is_plain and lines.charges is charges:
+        line = lines.outcome.fill(
+            call.id.encode(),
+            int(services.clock() * 1000),
+            len(exchange.arguments),
+            exchange.bytes_out,
+            duration_us,
+        )
+        return services.recorder.append_line(line, "outcome")
+    outcome = records.outcome(
+        call,
+        services.clock(),
+        exchange.status,
+        exchange.code,
+        records.Traffic(len(exchange.arguments), exchange.bytes_out, duration_us),
+        zip(charges, actual, strict=True),
+    )
+    return services.recorder.append(outcome)

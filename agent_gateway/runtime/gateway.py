@@ -22,6 +22,7 @@ from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.running import InCharge, Running
 from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import begin
 from gateway_policies.call import Call, Capability
@@ -47,9 +48,12 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from."""
 
-    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance) -> None:
+    def __init__(
+        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks
+    ) -> None:
         self.services = services
         self.sealer = sealer
+        self.tasks = tasks
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))

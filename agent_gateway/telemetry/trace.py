@@ -26,9 +26,14 @@ class Trace:
     state: str = ""
     baggage: str = ""
 
+    @property
+    def traceparent(self) -> str:
+        """Our span, as the header of that name says it."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
+
     def onward(self) -> dict[str, str]:
         """Return what an upstream gets: our span as parent, the caller's state and baggage."""
-        headers = {"traceparent": f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"}
+        headers = {"traceparent": self.traceparent}
         if self.state:
             headers["tracestate"] = self.state
         if self.baggage:

@@ -24,6 +24,14 @@ LINGER_S = 1.0
 _FRAMING_PER_BODY_BYTE = 16  # a chunk of one byte costs six bytes of framing
 
 
+class Taker(Protocol):
+    """Who waits for the head of a response: a future, or whoever is called on the spot and must not raise."""
+
+    def done(self) -> bool: ...
+    def set_result(self, response: H1Response, /) -> None: ...
+    def set_exception(self, failure: UpstreamFailed, /) -> None: ...
+
+
 class Owner(Protocol):
     """Whoever lends the connection out: told when it is free again, and when it is gone."""
 
@@ -79,7 +87,7 @@ class H1Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._response: H1Response | None = None
-        self._waiting: asyncio.Future[H1Response] | None = None
+        self._waiting: Taker | None = None
         self._is_paused = False
         self._reset(is_head_request=False)
 
@@ -95,6 +103,12 @@ class H1Connection(asyncio.Protocol):
 
         Cancelling the future does not end the request: call `abort`.
         """
+        future: asyncio.Future[H1Response] = self._loop.create_future()
+        self.begin(payload, future, timeout_s=timeout_s, is_head_request=is_head_request)
+        return future
+
+    def begin(self, payload: bytes, taker: Taker, *, timeout_s: float, is_head_request: bool = False) -> None:
+        """Write one request; `taker` gets the head of its response, or the failure, once."""
         transport = self._transport
         if transport is None or self._waiting is not None or self._response is not None:
             raise RuntimeError("the connection is not free")
@@ -102,9 +116,8 @@ class H1Connection(asyncio.Protocol):
         now = self._loop.time()
         self.deadline = now + timeout_s
         self.ends_at = now + timeout_s + self.limits.max_response_s
-        self._waiting = future = self._loop.create_future()
+        self._waiting = taker
         transport.write(payload)
-        return future
 
     def abort(self) -> None:
         """Close at once; whoever waits for the answer is told that the upstream is gone."""

@@ -48,6 +48,13 @@ def too_large(max_bytes: int) -> UpstreamFailed:
     return UpstreamFailed(f"the upstream's answer is larger than {max_bytes} bytes", code="upstream_too_large")
 
 
+class Waker(Protocol):
+    """Who waits for more of a body: a future, or whoever is called on the spot and must not raise."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+
+
 class H1Response:
     """A response whose head was read; implements `ports.HttpResponse`."""
 
@@ -61,7 +68,7 @@ class H1Response:
         self._buffered = 0
         self._is_complete = False
         self._failure: UpstreamFailed | None = None
-        self._waker: asyncio.Future[None] | None = None
+        self._waker: Waker | None = None
 
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises `UpstreamFailed` beyond `max_bytes`, and closes."""
@@ -93,11 +100,27 @@ class H1Response:
             elif self._is_complete:
                 return
             else:
-                self._waker = asyncio.get_running_loop().create_future()
+                waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waker = waker
                 try:
-                    await self._waker
+                    await waker
                 finally:
                     self._waker = None
+
+    def watch(self, waker: Waker | None) -> None:
+        """Have `waker` called with each change, until `chunks` is read or None is given."""
+        self._waker = waker
+
+    def whole(self) -> bytes | None:
+        """Return the whole body, once; None while it is not complete. Raises what the body failed with."""
+        if self._failure is not None:
+            raise self._failure
+        return self._take() if self._is_complete else None
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of the body wait here."""
+        return self._buffered
 
     def close(self) -> None:
         """Drop the connection unless the body came to its end."""

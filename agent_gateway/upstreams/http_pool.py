@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
 from agent_gateway.ports import HttpRequest
-from agent_gateway.upstreams.h1 import H1Connection
+from agent_gateway.upstreams.h1 import H1Connection, Taker
 from agent_gateway.upstreams.h1_response import H1Limits, H1Response
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 
@@ -106,7 +106,7 @@ class HttpPool:
         (codes `upstream_died`, `upstream_garbage`).
         """
         target = target_of(request.url)
-        payload = _payload(request, target)
+        payload = payload_of(request, target)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         origin = self._origin(target)
@@ -121,6 +121,21 @@ class HttpPool:
         self._drop_idle(origin)  # what one keep-alive limit closed, it closed everywhere
         connection, _ = await self._acquire(origin, target, deadline)
         return await self._exchange(connection, payload, deadline - loop.time(), is_head)
+
+    def send_now(self, target: Target, payload: bytes, taker: Taker, *, timeout_s: float) -> H1Connection | None:
+        """Write a whole request on an idle connection; None, and nothing done, when there is none.
+
+        timeout_s  for all of the answer, unlike in `send`
+        taker      gets the head, or the failure
+        """
+        origin = self._origins.get((target.is_tls, target.host, target.port))
+        connection = None if origin is None or self._is_closed else self._idle(origin)
+        if connection is not None:
+            self._busy.add(connection)
+            self._start_ticking()
+            connection.begin(payload, taker, timeout_s=timeout_s)
+            connection.ends_at = connection.deadline
+        return connection
 
     async def aclose(self) -> None:
         """Close every connection; running requests fail, later ones are refused."""
@@ -179,12 +194,9 @@ class HttpPool:
         """Return (connection, whether it was used before)."""
         if self._is_closed:
             raise _closed()
-        now = asyncio.get_running_loop().time()
-        while origin.idle:
-            connection = origin.idle.pop()
-            if connection.is_usable and now - connection.idle_since <= self._settings.max_idle_s:
-                return connection, True
-            connection.abort()
+        idle = self._idle(origin)
+        if idle is not None:
+            return idle, True
         if origin.open >= self._settings.max_connections:
             handed = await self._wait(origin, deadline)
             if handed is not None and handed.is_usable:
@@ -198,6 +210,16 @@ class HttpPool:
         except BaseException:
             self._free_place(origin)
             raise
+
+    def _idle(self, origin: _Origin) -> H1Connection | None:
+        """Take the connection that was used last, closing those that are too old."""
+        now = asyncio.get_running_loop().time()
+        while origin.idle:
+            connection = origin.idle.pop()
+            if connection.is_usable and now - connection.idle_since <= self._settings.max_idle_s:
+                return connection
+            connection.abort()
+        return None
 
     async def _wait(self, origin: _Origin, deadline: float) -> H1Connection | None:
         if len(origin.waiting) >= self._settings.max_waiting:
@@ -328,7 +350,8 @@ def target_of(url: str) -> Target:
     return Target(parts.scheme == "https", host, port, parts.netloc.encode("ascii"), path.encode("ascii"))
 
 
-def _payload(request: HttpRequest, target: Target) -> bytes:
+def payload_of(request: HttpRequest, target: Target) -> bytes:
+    """Write a request as it goes over the wire; raises `UpstreamUnreachable` for headers that are not safe to send."""
     method, headers, body = request.method, request.headers, request.body
     names = {name.lower() for name, _ in headers}
     # INVARIANT: no value opens a header or a request of its own, whoever wrote it.

@@ -18,6 +18,7 @@ from agent_gateway.ports import (
     Health,
     HttpClient,
     HttpRequest,
+    HttpResponse,
     ServerInfo,
     Sink,
     UpstreamAnswer,
@@ -27,6 +28,7 @@ from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.asking import NOBODY, Patient
 from agent_gateway.upstreams.breaker import Breaker
 from agent_gateway.upstreams.chores import Chores
+from agent_gateway.upstreams.direct import Direct
 from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, receive
 from agent_gateway.upstreams.legacy_sessions import PLAIN, EraChangedError, LegacySessions
 from agent_gateway.upstreams.per_owner import Headers, credential_digest
@@ -68,6 +70,7 @@ class HttpUpstream:
         self._clock = clock
         self._breaker = breaker or Breaker(clock)
         self._ids = count(1)
+        self.direct = Direct(settings.url, http, self._breaker, self._next_id)
         self._known: ServerInfo | None = None
         self._infos: dict[bytes, ServerInfo] = {}  # by credential: what one is told is not for another
         self._finding: dict[bytes, asyncio.Task[ServerInfo]] = {}
@@ -82,7 +85,21 @@ class HttpUpstream:
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer; see `ports.McpUpstream`."""
+        self._breaker.check()
         return await self._guarded(request.timeout_s, lambda limit: self._request(request, sink, limit))
+
+    async def go_on(
+        self, response: HttpResponse, id_raw: bytes, request: UpstreamRequest, sink: Sink
+    ) -> UpstreamAnswer:
+        """Return the answer to a request that `direct` sent, whose `response` has begun; raises like `request`."""
+        return await self._guarded(
+            request.timeout_s, lambda limit: self._request(request, sink, limit, (response, id_raw))
+        )
+
+    @property
+    def modern_version(self) -> str:
+        """The modern version that it is known to speak; empty for none."""
+        return self._known.version if self._known is not None and self._known.era == "modern" else ""
 
     async def list_tools(self, principal: Principal) -> Sequence[Raw]:
         """Return every tool definition, all pages, as raw JSON; raises like `request`."""
@@ -99,6 +116,7 @@ class HttpUpstream:
         info = self._infos.get(credential_digest(headers)) if self._known and self._known.era == "modern" else None
         if info is not None:
             return info
+        self._breaker.check()
         return await self._guarded(self._settings.timeouts.open_s, lambda _: self._ask_info(principal, headers))
 
     def health(self) -> Health:
@@ -124,7 +142,6 @@ class HttpUpstream:
     # --- one request -----------------------------------------------------------------------
 
     async def _guarded(self, timeout_s: float, work: Callable[[speak.deadline], Awaitable[_T]]) -> _T:
-        self._breaker.check()
         try:
             with speak.deadline(timeout_s) as limit:
                 result = await work(limit)
@@ -134,13 +151,19 @@ class HttpUpstream:
         self._breaker.succeeded()
         return result
 
-    async def _request(self, request: UpstreamRequest, sink: Sink, limit: speak.deadline) -> UpstreamAnswer:
+    async def _request(
+        self,
+        request: UpstreamRequest,
+        sink: Sink,
+        limit: speak.deadline,
+        begun: tuple[HttpResponse, bytes] | None = None,
+    ) -> UpstreamAnswer:
         if speak.can_be_asked(request):
             sink = Patient(sink, limit)
         headers = await self._credentials(request.principal)
         known = await self._era(headers)
         try:
-            reply = await self._send(known, request, sink, headers)
+            reply = await (self._send(known, request, sink, headers) if begun is None else self._hear(*begun, sink))
             if not self._is_surprise(known.era, reply):
                 return _answer(known.era, reply)
         except EraChangedError:
@@ -171,9 +194,11 @@ class HttpUpstream:
             outbound.modern_body(message, speaker),
         )
         response = await self._http.send(sent, timeout_s=request.timeout_s, idempotent=request.is_idempotent)
-        return await receive(
-            response, id_raw, Inbox(id_raw, sink, self._settings.limits.max_server_requests), self._settings.limits
-        )
+        return await self._hear(response, id_raw, sink)
+
+    async def _hear(self, response: HttpResponse, id_raw: bytes, sink: Sink) -> Reply:
+        limits = self._settings.limits
+        return await receive(response, id_raw, Inbox(id_raw, sink, limits.max_server_requests), limits)
 
     # --- eras ------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class deadline:  # noqa: N801 - used like a function
         self._is_over = True
         self._handle.cancel()
         if self._is_late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise UpstreamTimeout(f"the upstream did not answer within {self._timeout_s:g} seconds") from error
+            raise too_late(self._timeout_s) from error
 
     def pause(self) -> None:
         """Stop the clock: the other side waits for us. Pauses nest."""
@@ -77,6 +77,11 @@ class deadline:  # noqa: N801 - used like a function
     def _expire(self) -> None:
         self._is_late = True
         self._task.cancel()
+
+
+def too_late(timeout_s: float) -> UpstreamTimeout:
+    """Return the refusal for an upstream that took longer than its caller waits."""
+    return UpstreamTimeout(f"the upstream did not answer within {timeout_s:g} seconds")
 
 
 def outgoing(request: UpstreamRequest, id_raw: bytes, *, mirrors_arguments: bool) -> Outgoing:

@@ -69,6 +69,7 @@ class Plan:
     policies  those in scope, by position
     reads     what they read together
     fixed     the decision, when no call can change it
+    permits   by the policies that determine them: equal ones are the same object
     memo      decisions by all that a call adds: the arguments that policies in scope read, when none reads the time
     """
 
@@ -79,6 +80,7 @@ class Plan:
     is_visible: bool
     fixed: Decision | None = None
     memo: dict[str, Decision] = field(default_factory=dict[str, Decision], compare=False)
+    permits: dict[tuple[int, ...], Decision] = field(default_factory=dict[tuple[int, ...], Decision], compare=False)
 
     @property
     def is_known(self) -> bool:
@@ -198,9 +200,15 @@ class PolicyBundle:
         verdict = judge(self.rules, plan.policies, scene)
         if verdict is None:
             verdict = self._ask(plan, call, {**known, "args": seen})
-        if verdict.is_allowed:
-            return Decision("permit", self._ids(plan, verdict.determining), self.stamp)
-        return self._forbid(plan, verdict, scene)
+        if not verdict.is_allowed:
+            return self._forbid(plan, verdict, scene)
+        permit = plan.permits.get(verdict.determining)
+        if permit is None:
+            if len(plan.permits) >= MAX_MEMO:
+                plan.permits.clear()
+            permit = Decision("permit", self._ids(plan, verdict.determining), self.stamp)
+            plan.permits[verdict.determining] = permit
+        return permit
 
     def _ask(self, plan: Plan, call: Call, context: Mapping[str, object]) -> Verdict:
         """Put the call to Cedar itself, on the policies in scope."""

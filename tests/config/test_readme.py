@@ -19,13 +19,13 @@ def example() -> str:
 def test_the_example_of_the_readme_loads_without_a_word(tmp_path: Path) -> None:
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.cedar").write_text("permit (principal, action, resource);")
-    assert load_text(tmp_path, example(), WIKI_TOKEN="a token").findings == ()
+    assert load_text(tmp_path, example(), WIKI_TOKEN="a token", PETS_KEY="a key").findings == ()
 
 
 def test_the_example_of_the_readme_shows_every_section(tmp_path: Path) -> None:
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.cedar").write_text("permit (principal, action, resource);")
-    loaded = load_text(tmp_path, example(), WIKI_TOKEN="a token")
+    loaded = load_text(tmp_path, example(), WIKI_TOKEN="a token", PETS_KEY="a key")
     assert loaded.config.model_fields_set == set(Config.model_fields)
     assert set(dump(loaded.config)) == set(Config.model_fields)
 

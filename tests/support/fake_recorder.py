@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import orjson
+
+from agent_gateway.ports import Told
 from gateway_policies.refusal import Unavailable
 
 
@@ -19,6 +22,14 @@ class FakeRecorder:
         if self.is_instant:
             self._durable_count = len(self.records)
         return len(self.records) - 1
+
+    def append_line(self, line: bytes, kind: object) -> int:
+        record = orjson.loads(line)
+        assert record["kind"] == kind
+        return self.append(record)
+
+    def when_durable(self, index: int, told: Told) -> None:
+        told(None if index < self._durable_count else Unavailable("the fake log was not made durable"))
 
     async def durable(self, index: int) -> None:
         if index >= self._durable_count:

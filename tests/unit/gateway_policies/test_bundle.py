@@ -193,3 +193,20 @@ def test_more_plans_than_are_kept_near_are_found_again() -> None:
 def test_an_equal_principal_that_is_another_object_gets_the_same_plan() -> None:
     made = bundle(PATHS)
     assert made.plan(replace(PLANNER), LOG, "r") is made.plan(PLANNER, LOG, "r")
+
+
+def test_permits_for_the_same_policies_are_one_object_and_no_more_are_kept_than_bounds_allow() -> None:
+    letters = "abcdefg"
+    made = bundle(
+        *(
+            "permit(principal, action, resource)"
+            f' when {{ context.args has labels && context.args.labels.contains("{letter}") }};'
+            for letter in letters
+        )
+    )
+    chosen = [[letter for bit, letter in enumerate(letters) if n >> bit & 1] for n in range(1, MAX_MEMO + 10)]
+    decisions = [made.decide(call(PLANNER, LOG, {"labels": labels})) for labels in chosen]
+    assert [len(decision.policies) for decision in decisions] == [len(labels) for labels in chosen]
+    assert len(made.plan(PLANNER, LOG, "mcp").permits) <= MAX_MEMO
+    again = [made.decide(call(PLANNER, LOG, {"labels": ["a", "b", extra]})) for extra in ("x", "y")]
+    assert again[0] is again[1]

@@ -1,0 +1,121 @@
+"""Requests to a modern upstream without a task: written once per tool with gaps, sent on an idle connection.
+
+Which calls may go this way is for the listener to say. Whatever is not warm (an era not known, a
+token to be fetched, no idle connection) is left to `mcp_http`, and so is every answer but one JSON
+body with status 200.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent_gateway.gaps import TEXT_MARKS, Gaps
+from agent_gateway.ports import HttpClient, HttpRequest, UpstreamAnswer, UpstreamRequest
+from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.breaker import Breaker
+from agent_gateway.upstreams.h1 import H1Connection, Taker
+from agent_gateway.upstreams.h1_response import H1Response
+from agent_gateway.upstreams.http_exchange import garbage
+from agent_gateway.upstreams.http_pool import HttpPool, Target, payload_of, target_of
+from agent_gateway.upstreams.legacy_sessions import PLAIN
+from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
+from mcp_registry.protocol import envelope, outbound
+from mcp_registry.protocol.envelope import Response
+
+ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _ = TEXT_MARKS
+_LENGTH = b"content-length: "
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A request with gaps.
+
+    head  gaps: traceparent; then the length of the body
+    body  gaps: id, arguments, traceparent
+    """
+
+    target: Target
+    head: Gaps
+    body: Gaps
+
+    def fill(self, id_raw: bytes, arguments: bytes, traceparent: bytes) -> bytes:
+        """Return the request as it goes over the wire."""
+        body = self.body.fill(id_raw, arguments, traceparent)
+        return b"%b%d\r\n\r\n%b" % (self.head.fill(traceparent), len(body), body)
+
+
+class Direct:
+    """The short way to one HTTP upstream; its breaker, connections and ids are those of the long one."""
+
+    def __init__(self, url: str, http: HttpClient, breaker: Breaker, next_id: Callable[[], bytes]) -> None:
+        self._url = url
+        self._pool = http if isinstance(http, HttpPool) else None
+        self._breaker = breaker
+        self._next_id = next_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the upstream may be called at all, as far as is known."""
+        return self._pool is not None and self._breaker.health().state != "down"
+
+    def form(self, request: UpstreamRequest, version: str, credentials: Sequence[tuple[bytes, bytes]]) -> Form | None:
+        """Write `request`, whose arguments and traceparent are marks; None when it cannot have gaps."""
+        speaker = speak.speaker(request, version)
+        message = speak.outgoing(request, ID_MARK.encode(), mirrors_arguments=True)
+        headers = [*outbound.modern_headers(message, speaker), PLAIN, *credentials]
+        body = outbound.modern_body(message, speaker)
+        try:
+            target = target_of(self._url)
+            payload = payload_of(HttpRequest("POST", self._url, headers, body), target)
+            head = payload[: payload.index(b"\r\n\r\n")]
+            return Form(
+                target,
+                Gaps(head[: head.rindex(_LENGTH) + len(_LENGTH)], (TRACE_MARK,)),
+                Gaps(body, (ID_MARK, ARGUMENTS_MARK, TRACE_MARK)),
+            )
+        except (UpstreamFailed, ValueError):
+            return None
+
+    def send(self, form: Form, sending: "Sending", *, timeout_s: float) -> bool:
+        """Send on an idle connection; False, and nothing sent, when there is none. Raises like `Breaker.check`."""
+        assert self._pool is not None
+        self._breaker.check()
+        sending.id = self._next_id()
+        payload = form.fill(sending.id, sending.arguments, sending.traceparent)
+        sending.connection = self._pool.send_now(form.target, payload, sending, timeout_s=timeout_s)
+        return sending.connection is not None
+
+    def failed(self, failure: UpstreamFailed, timeout_s: float) -> UpstreamFailed:
+        """Take note of a failure, and return it in the words of the long way."""
+        if isinstance(failure, UpstreamTimeout):
+            failure = speak.too_late(timeout_s)
+        self._breaker.failed(failure)
+        return failure
+
+    def answer(self, body: bytes, id_raw: bytes) -> UpstreamAnswer:
+        """Read the JSON body of a response with status 200; raises `UpstreamFailed`."""
+        message = envelope.read_answer(body)
+        if not isinstance(message, Response) or message.id != id_raw:
+            failure = garbage("it is no answer to the request")
+            self._breaker.failed(failure)
+            raise failure
+        self._breaker.succeeded()
+        return speak.answer("modern", message, len(body))
+
+
+class Sending(Taker):
+    """One request on its way: a `Taker` of its response that knows what it was sent with."""
+
+    id: bytes
+    arguments: bytes
+    traceparent: bytes
+    connection: H1Connection | None
+
+
+def is_plain_json(response: H1Response) -> bool:
+    """Say whether a response is what the short way reads: 200, JSON, not compressed."""
+    headers = response.headers
+    kind = headers.get(b"content-type")
+    is_json = kind == b"application/json" or (
+        kind is not None and kind.partition(b";")[0].strip().lower() == b"application/json"
+    )
+    return response.status == 200 and is_json and b"content-encoding" not in headers

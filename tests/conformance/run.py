@@ -1,0 +1,115 @@
+"""The official conformance suite at every way through the gateway: `make conformance`.
+
+`python -m conformance.run [--leg NAME…] [--version V…] [--out DIR]` prints a table and
+ends with 0 only when every failure is named in `expected/` and every name there
+still fails. 75 says that the suite cannot be installed here.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from conformance.expected import Verdict, judge, load
+from conformance.legs import DIRECT, LEGS, VERSIONS, World, world
+from conformance.suite import ENVIRONMENT, Check, Found, run_server
+from demos.environments import EnvironmentFailed, ensure
+
+SKIPPED: Final = 75
+
+Results = dict[tuple[str, str], Verdict]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the legs named on the command line, all of them when none is; return the exit code."""
+    parser = argparse.ArgumentParser(description="Run the MCP conformance suite at every way through the gateway.")
+    parser.add_argument("--leg", choices=[*LEGS], nargs="*", default=[*LEGS])
+    parser.add_argument("--version", choices=VERSIONS, nargs="*", default=VERSIONS)
+    parser.add_argument("--out", type=Path, help="keep what the suite writes in this directory")
+    options = parser.parse_args(argv)
+    try:
+        ensure([ENVIRONMENT])
+    except EnvironmentFailed as failed:
+        print(failed)
+        print("skipped: conformance, because the suite could not be installed")
+        return SKIPPED
+    with _folder(options.out) as folder:
+        results = _serve(options.leg, options.version, folder)
+    _print_table(results)
+    bad = [_explain(leg, version, verdict) for (leg, version), verdict in results.items() if not verdict.is_good]
+    return 1 if bad else 0
+
+
+def _serve(legs: Sequence[str], versions: Sequence[str], folder: Path) -> Results:
+    results: Results = {}
+    direct: dict[str, Found] = {}
+    with tempfile.TemporaryDirectory() as place, world(Path(place)) as found:
+        for version in versions:
+            for leg in [DIRECT, *(leg for leg in legs if leg != DIRECT)]:
+                verdict = _run(found, leg, version, folder / leg / version, direct.get(version))
+                if leg == DIRECT:
+                    direct[version] = verdict.found
+                results[leg, version] = verdict
+    return results
+
+
+def _run(found: World, leg: str, version: str, folder: Path, direct: Found | None) -> Verdict:
+    """Run one leg in one version; a scenario that fails by surprise gets a second chance, alone."""
+    began = time.monotonic()
+    url = found.urls[leg]
+    verdict = judge(run_server(url, version, folder), load(leg, version), direct)
+    for scenario in sorted({check.partition(":")[0] for check in verdict.surprises}):
+        again = run_server(url, version, folder / "alone" / scenario, scenario)
+        wrong = {check for check in verdict.surprises if check.partition(":")[0] == scenario}
+        if wrong <= again.good:
+            print(f"{leg} {version}: `{scenario}` passes alone", flush=True)
+            verdict = judge(_instead(verdict.found, wrong), load(leg, version), direct)
+    counts = f"{verdict.found.passed} passed, {verdict.found.failed} failed"
+    print(f"{leg} {version}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
+    return verdict
+
+
+def _instead(found: Found, mended: set[Check]) -> Found:
+    """Return `found` with these checks passed."""
+    bad = {check: why for check, why in found.bad.items() if check not in mended}
+    return Found(found.passed + len(mended), found.failed + len(bad) - len(found.bad), found.good | mended, bad)
+
+
+@contextmanager
+def _folder(out: Path | None) -> Generator[Path]:
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place)
+
+
+def _print_table(results: Results) -> None:
+    legs = list(dict.fromkeys(leg for leg, _ in results))
+    versions = list(dict.fromkeys(version for _, version in results))
+    print(f"\n{'passed/failed (known)':24}" + "".join(f"{version:>18}" for version in versions))
+    for leg in legs:
+        cells = (_cell(results[leg, version]) for version in versions)
+        print(f"{leg:24}" + "".join(f"{cell:>18}" for cell in cells) + f"  {LEGS[leg]}")
+
+
+def _cell(verdict: Verdict) -> str:
+    known = f" ({len(verdict.known)})" if verdict.known else ""
+    return f"{verdict.found.passed}/{verdict.found.failed}{known}{'' if verdict.is_good else ' !'}"
+
+
+def _explain(leg: str, version: str, verdict: Verdict) -> str:
+    name = f"{leg} {version}"
+    for check, why in verdict.surprises.items():
+        print(f"failed: {name}: {check}: {why[:300]}")
+    for entry in verdict.stale:
+        print(f"failed: {name}: {entry} passes; take it out of expected/{leg}.yaml")
+    return name
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
