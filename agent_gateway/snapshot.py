@@ -60,6 +60,7 @@ class RemoteAgent:
     """One A2A agent as it is served.
 
     card        the approved one; None while none was ever seen, and then nothing is served of it
+    targets     the ways to speak to it, the preferred one first
     capability  the agent as a whole
     skills      by the agent's own id
     drift       how the card that it serves now differs from the approved one, in public words
@@ -69,10 +70,15 @@ class RemoteAgent:
     config: A2aUpstream
     upstream: AgentUpstream
     card: Card | None
-    target: Target | None
+    targets: Sequence[Target]
     capability: Capability
     skills: Mapping[str, Capability]
     drift: str = ""
+
+    def target_for(self, dialect: Dialect) -> Target | None:
+        """Return where a caller's own words are understood, or else the preferred way; None when there is none."""
+        same = (target for target in self.targets if target.dialect == dialect)
+        return next(same, self.targets[0] if self.targets else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from a2a_gateway import skills
 from a2a_gateway.cards import LEGACY_WELL_KNOWN, WELL_KNOWN
 from a2a_gateway.inbound import JSON_TYPES, HttpIn, Unread, read
 from a2a_gateway.inbound import Inbound as A2aRequest
-from a2a_gateway.operations import MESSAGING, Dialect
+from a2a_gateway.operations import MESSAGING, PUSH, Dialect
 from a2a_gateway.versions import unsupported
 from agent_gateway import errors
 from agent_gateway.audit import records
@@ -21,7 +21,7 @@ from agent_gateway.identity import challenge
 from agent_gateway.listeners.agent_call import call_agent
 from agent_gateway.listeners.agent_card import serve_card
 from agent_gateway.listeners.agent_inbound import AgentInbound
-from agent_gateway.listeners.agent_refusals import no_agent, other_tenant, render
+from agent_gateway.listeners.agent_refusals import no_agent, other_tenant, push_off, render
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.reply import send_bytes
@@ -95,13 +95,13 @@ class _Request:
         headers = check_head(self._scope["headers"], snapshot.head_rules)
         route, is_card = place.route, place.rest in CARDS and self._scope["method"] in ("GET", "HEAD")
         if route is not None and is_card and route.agent.config.visibility == "public":
-            await serve_card(self._gateway, snapshot, route, None, headers, self._send)
+            await serve_card(self._gateway, route, None, headers, self._send)
             return
         principal = self._principal = await self._authenticate()
         if route is None or not snapshot.bundle.visible(principal, [route.capability], route=route.name):
             raise no_agent()
         if is_card:
-            await serve_card(self._gateway, snapshot, route, principal, headers, self._send)
+            await serve_card(self._gateway, route, principal, headers, self._send)
             return
         if principal.credential == "access_token" and MESSAGE_SCOPE not in principal.scopes:
             raise Forbidden(
@@ -112,11 +112,12 @@ class _Request:
         request = await self._read(receive, headers)
         self._dialect, self._id_raw = request.dialect, request.id_raw
         skill = _skill_of(route, request, snapshot, principal)
-        if request.parts.tenant not in ("", route.agent.target.tenant if route.agent.target else ""):
+        if request.parts.tenant not in ("", *(target.tenant for target in route.agent.targets)):
             raise other_tenant()
-        inbound = AgentInbound(
-            self._gateway, snapshot, route, principal, headers, receive, self._send, request, skill
-        )
+        is_push = request.operation in PUSH or request.parts.push is not None
+        if is_push and route.agent.config.push == "off":
+            raise push_off()
+        inbound = AgentInbound(self._gateway, snapshot, route, principal, headers, receive, self._send, request, skill)
         await call_agent(inbound)
 
     async def _authenticate(self) -> Principal:
@@ -159,7 +160,9 @@ class _Request:
         status, body, headers = render(refusal, self._dialect, self._id_raw)
         # A path that strangers made up is no route of ours.
         name = self._place.route.name if self._place.route is not None else "a2a"
-        self._gateway.record_refusal(refusal.code, errors.wire_form(refusal).http_status, records.Origin(name, peer), self._principal)
+        self._gateway.record_refusal(
+            refusal.code, errors.wire_form(refusal).http_status, records.Origin(name, peer), self._principal
+        )
         endpoints = self._snapshot.identity.endpoints
         metadata_url = endpoints.metadata_url(self._place.path)
         if isinstance(refusal, Unauthenticated):

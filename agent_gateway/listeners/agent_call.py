@@ -7,23 +7,15 @@ Describing and sending are all that is A2A's own here; what happens in between i
 import asyncio
 from dataclasses import replace
 
-from msgspec import Raw
-
-from a2a_gateway import errors, raw, skills
-from a2a_gateway.inbound import Inbound as A2aRequest
-from a2a_gateway.operations import MESSAGING, STREAMED, RestRoute, request_line
-from agent_gateway.listeners.agent_answer import Frames, contexts_in, tasks_in
+from a2a_gateway import errors, outbound, raw, skills
+from a2a_gateway.operations import MESSAGING, STREAMED, Operation
+from a2a_gateway.outbound import HttpOut
 from agent_gateway.listeners.agent_inbound import AgentInbound
-from agent_gateway.listeners.agent_refusals import (
-    check_chain,
-    foreign_answer,
-    is_telling,
-    no_agent,
-    render,
-    task_not_found,
-)
-from agent_gateway.listeners.agent_reply import STREAM_HEADERS, AgentReply
-from agent_gateway.listeners.body import ClientGone, ClientWatch
+from agent_gateway.listeners.agent_made import Making
+from agent_gateway.listeners.agent_passage import Passing
+from agent_gateway.listeners.agent_refusals import check_chain, no_agent, render, task_not_found
+from agent_gateway.listeners.agent_reply import AgentReply
+from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
 from agent_gateway.ports import HttpRequest, HttpResponse, UpstreamAnswer
@@ -32,12 +24,10 @@ from agent_gateway.snapshot import Target
 from agent_gateway.upstreams.speak import deadline
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
+from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
 
-_JSON = (b"content-type", b"application/json")
-_PASSED_ON = (b"a2a-extensions", b"x-a2a-extensions")  # of a request
-_PASSED_BACK = (b"content-type", b"a2a-extensions", b"x-a2a-extensions", b"retry-after")  # of an answer
-_NOTHING = Raw(b"{}")
+_MADE = frozenset({Operation.LIST_TASKS, Operation.EXTENDED_CARD})  # answered by the gateway, from the agent's
 
 
 async def call_agent(inbound: AgentInbound) -> None:
@@ -45,12 +35,11 @@ async def call_agent(inbound: AgentInbound) -> None:
     gateway, request = inbound.gateway, inbound.request
     now = asyncio.get_running_loop().time()
     reply = AgentReply(inbound.send, now=now, write_timeout_s=gateway.write_timeout_s)
-    is_streamed = request.operation in STREAMED
     with gateway.running(inbound.principal, None, reply) as in_charge:
         exchange = gateway.exchange(inbound.principal, inbound.route.name, inbound.trace_context())
         sent = Sent(inbound, exchange, reply)
-        # Whoever leaves a stream closes it at the agent too; a task goes on, and so does a message that waits for it.
-        watch = ClientWatch(inbound.receive, in_charge.cancel) if is_streamed else None
+        # Whoever leaves a stream closes it at the agent too; the task goes on, and so does a message that waits for it.
+        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.operation in STREAMED else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, described(inbound, exchange), sent.forward)
         except Refusal as refusal:
@@ -66,10 +55,7 @@ async def call_agent(inbound: AgentInbound) -> None:
             in_charge.is_done = True
             if watch is not None:
                 watch.stop()
-    if reply.is_streaming:
-        await reply.end()
-    else:
-        await reply.whole(*sent.answer)
+    await sent.passing.finish()
 
 
 def described(inbound: AgentInbound, exchange: Exchange) -> Call:
@@ -106,13 +92,12 @@ async def _refuse(inbound: AgentInbound, reply: AgentReply, exchange: Exchange, 
 
 
 class Sent:
-    """One call on its way to the agent, and what came of it as the caller will read it."""
+    """One call on its way to the agent."""
 
     def __init__(self, inbound: AgentInbound, exchange: Exchange, reply: AgentReply) -> None:
         self._inbound = inbound
         self._exchange = exchange
-        self._reply = reply
-        self.answer: tuple[int, bytes, list[tuple[bytes, bytes]]] = (500, b"", [])
+        self.passing = Passing(inbound, exchange, reply)
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and pass its answer back: a stream as it comes, anything else once it is whole."""
@@ -121,24 +106,35 @@ class Sent:
         principal = permit.call.principal
         check_chain(inbound.agent, principal, inbound.snapshot.config.token_service.max_chain)
         await self._check_ids()
-        target = inbound.agent.target
+        target = inbound.agent.target_for(inbound.request.dialect)
         if target is None:
             raise unusable(inbound.agent)
-        outgoing = request_to(inbound, target, exchange)
         limit_s = min(inbound.agent.config.timeout_s, inbound.snapshot.config.limits.call_timeout_s)
-        exchange.was_sent = True
         try:
             with deadline(limit_s):
-                response = await inbound.agent.upstream.send(outgoing, principal, timeout_s=limit_s)
-                if not _is_stream(response):
-                    await self._take_whole(response)
-                    return _DONE
-            await self._stream(response)
+                response = await self._carry(principal, target, limit_s)
+            if response is not None:
+                return await self.passing.stream(response)
         except UpstreamFailed as failure:
-            if exchange.status == "open":
-                inbound.agent.upstream.broke(failure)
+            inbound.agent.upstream.broke(failure)
             raise
-        return _DONE
+        return self.passing.done()
+
+    async def _carry(self, principal: Principal, target: Target, limit_s: float) -> HttpResponse | None:
+        """Send the call, or what answers it; return the answer when it is a stream that begins."""
+        inbound, exchange = self._inbound, self._exchange
+
+        async def send(out: HttpOut) -> HttpResponse:
+            exchange.was_sent = True
+            outgoing = http_of(out, target, exchange)
+            return await inbound.agent.upstream.send(outgoing, principal, timeout_s=limit_s)
+
+        if inbound.request.operation in _MADE:
+            making = Making(inbound, target, lambda out: self.passing.asked(send(out)))
+            self.passing.made(await making.answer())
+            return None
+        response = await send(request_to(inbound, target))
+        return response if await self.passing.begin(response, target) else None
 
     async def _check_ids(self) -> None:
         """Refuse ids that are not the caller's, in the words of ids that never were."""
@@ -146,118 +142,25 @@ class Sent:
         tasks = [one for one in (parts.task_id, *parts.reference_task_ids) if one]
         contexts = [parts.context_id] if parts.context_id else []
         where, store = self._inbound.where, self._inbound.gateway.tasks
-        if contexts and agent.config.client_contexts == "accept" and not tasks:
+        if contexts and not tasks and agent.config.client_contexts == "accept":
             if not await store.claim(where, [], contexts):
                 raise task_not_found()
-            return
-        if (tasks or contexts) and not await store.owns(where, tasks, contexts):
+        elif (tasks or contexts) and not await store.owns(where, tasks, contexts):
             raise task_not_found()
 
-    # --- answers -----------------------------------------------------------------------------
 
-    async def _take_whole(self, response: HttpResponse) -> None:
-        agent = self._inbound.agent
-        limit = agent.config.result_bytes or self._inbound.snapshot.config.limits.result_bytes
-        body = await response.read(limit)
-        self._exchange.bytes_out = len(body)
-        kind = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        is_error = response.status >= 400
-        if kind not in (b"application/json", b"application/a2a+json") and body:
-            raise foreign_answer("it is neither JSON nor an event stream", response.status)
-        if is_telling(body, agent.config, is_error=is_error):
-            raise foreign_answer("its error names places that are not shown", response.status)
-        if not is_error:
-            await self._claim(body)
-        if is_error or b'"error"' in body[:4096] and errors_in(body):
-            self._exchange.status = "tool_error"
-        self.answer = (response.status, body, _headers_of(response))
-
-    async def _stream(self, response: HttpResponse) -> None:
-        """Pass the events on as they come, each task known as the caller's before the caller hears of it."""
-        try:
-            await self._reply.start(_stream_headers(response))
-            frames = Frames()
-            async for chunk in response.chunks():
-                for frame, data in frames.feed(chunk):
-                    if data is not None:
-                        await self._claim(data)
-                    await self._reply.write(frame, is_between=frames.is_between)
-            rest = frames.end()
-            if rest:
-                await self._reply.write(rest)
-        except ClientGone:
-            self._exchange.status, self._exchange.code = "cancelled", "cancelled"
-        finally:
-            self._exchange.bytes_out = self._reply.bytes_out
-            response.close()
-
-    async def _claim(self, body: bytes) -> None:
-        seen, contexts = tasks_in(body), contexts_in(body)
-        if not seen and not contexts:
-            return
-        if not await self._inbound.gateway.tasks.claim(self._inbound.where, seen, contexts):
-            raise foreign_answer("it tells of a task of somebody else", 200)
-
-
-_DONE = UpstreamAnswer(era="modern", result=_NOTHING)
-
-
-def _is_stream(response: HttpResponse) -> bool:
-    kind = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    return kind == b"text/event-stream" and 200 <= response.status < 300
-
-
-def _headers_of(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    return [(name, response.headers[name]) for name in _PASSED_BACK if name in response.headers]
-
-
-def _stream_headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    passed = [(name, value) for name, value in _headers_of(response) if name != b"content-type"]
-    return [*STREAM_HEADERS, *passed]
-
-
-def errors_in(body: bytes) -> bool:
-    """Say whether a JSON body is a JSON-RPC error."""
-    try:
-        return "error" in raw.members(body)
-    except ValueError:
-        return False
-
-
-# --- what is sent ------------------------------------------------------------------------------
-
-
-def request_to(inbound: AgentInbound, target: Target, exchange: Exchange) -> HttpRequest:
+def request_to(inbound: AgentInbound, target: Target) -> HttpOut:
     """Return the request to the agent: the caller's own bytes wherever nothing had to be changed."""
     request = inbound.request
-    headers: list[tuple[bytes, bytes]] = [_JSON, (b"accept", b"application/json, text/event-stream")]
-    if target.dialect.version == "1.0":
-        headers.append((b"a2a-version", b"1.0"))
-    headers += [(name, inbound.headers[name]) for name in _PASSED_ON if name in inbound.headers]
-    headers += [(name.encode(), value.encode("latin-1")) for name, value in exchange.trace.onward().items()]
-    params = _params(inbound, target)
-    if target.dialect.binding == "JSONRPC":
-        body = request.body if params is None else _enveloped(request, params)
-        return HttpRequest("POST", target.url, headers, body)
-    parts = request.parts
-    method, path = request_line(
-        RestRoute(request.operation, target.dialect.version, target.tenant, parts.task_id, parts.config_id)
-    )
-    body = request.body if params is None else bytes(raw.write(params))
-    query = f"?{request.query}" if request.query and not body else ""
-    return HttpRequest(method, f"{target.url.rstrip('/')}{path}{query}", headers, body)
-
-
-def _params(inbound: AgentInbound, target: Target) -> raw.Object | None:
-    """Return the params with what the gateway has to say in them, None when that is nothing."""
-    request = inbound.request
-    params: raw.Object = dict(request.params)
+    params: raw.Object | None = None
     if inbound.route.skill and request.operation in MESSAGING:
-        params = skills.with_skill(params, inbound.route.skill)
-    if target.tenant and target.dialect.binding == "JSONRPC" and request.parts.tenant != target.tenant:
-        params = raw.edit(params, {"tenant": raw.write(target.tenant)})
-    return None if params == request.params else params
+        params = skills.with_skill(request.params, inbound.route.skill)
+    return outbound.write(request, target.dialect, tenant=target.tenant, params=params)
 
 
-def _enveloped(request: A2aRequest, params: raw.Object) -> bytes:
-    return bytes(raw.write(raw.edit(raw.members(request.body), {"params": raw.write(params)})))
+def http_of(out: HttpOut, target: Target, exchange: Exchange) -> HttpRequest:
+    """Return a request with the place that it goes to and its trace."""
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in out.headers]
+    headers += [(name.encode(), value.encode("latin-1")) for name, value in exchange.trace.onward().items()]
+    url = f"{target.url.rstrip('/')}{out.path}" if out.path else target.url
+    return HttpRequest(out.method, f"{url}?{out.query}" if out.query else url, headers, out.body)

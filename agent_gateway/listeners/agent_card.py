@@ -1,13 +1,12 @@
 """The card of an agent as the gateway serves it: its URLs are ours, its skills are those that the caller may use."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
 from a2a_gateway import offer as offering
 from a2a_gateway import skills
-from a2a_gateway.cards import Card
+from a2a_gateway.cards import Card, Shape
 from a2a_gateway.offer import Offer, Scheme
 from a2a_gateway.operations import Dialect
 from agent_gateway.identity.metadata import AUTHORIZATION_SERVER, TOKEN_PATH, well_known
@@ -22,12 +21,12 @@ MAX_AGE_S = 300
 
 
 async def serve_card(
-    gateway: Gateway, snapshot: Snapshot, route: AgentRoute, principal: Principal | None, headers: Mapping[bytes, bytes], send: Send
+    gateway: Gateway, route: AgentRoute, principal: Principal | None, headers: Mapping[bytes, bytes], send: Send
 ) -> None:
     """Answer with the card that `principal` may see; None: with what everybody may."""
     assert route.agent.card is not None
-    written = card_for(snapshot, route, principal, route.agent.card)
-    tag = offering.etag(written)
+    written = card_for(gateway.snapshot, route, principal, route.agent.card)
+    tag, body = offering.etag(written), msgspec.json.encode(written)
     shared = b"public" if principal is None else b"private"
     common: list[tuple[bytes, bytes]] = [
         (b"cache-control", b"%b, max-age=%d" % (shared, MAX_AGE_S)),
@@ -40,25 +39,25 @@ async def serve_card(
         await send({"type": "http.response.body", "body": b""})
         return
     if principal is not None:
-        gateway.record_list(principal, route.name, {}, len(tag))
-    await send_bytes(send, 200, msgspec.json.encode(written), [(b"content-type", b"application/json"), *common])
+        gateway.record_list(principal, route.name, {}, len(body))
+    await send_bytes(send, 200, body, [(b"content-type", b"application/json"), *common])
 
 
 def card_for(snapshot: Snapshot, route: AgentRoute, principal: Principal | None, card: Card) -> dict[str, object]:
     """Return a card written anew for `principal`: nothing in it leads to the agent itself."""
     agent = route.agent
     config = agent.config
-    known = [capability for capability in agent.skills.values()]
+    known = list(agent.skills.values())
     if principal is not None:
         known = snapshot.bundle.visible(principal, known, route=route.name)
     names = [capability.native for capability in known]
     dialects = tuple(Dialect(version, binding) for version in config.serve for binding in ("JSONRPC", "HTTP+JSON"))
-    shape: Literal["1.0", "0.3", "dual"] = "dual" if len(config.serve) > 1 else config.serve[0]
+    shapes: dict[tuple[str, ...], Shape] = {("1.0",): "1.0", ("0.3",): "0.3"}
     offer = Offer(
         url=route.resource,
         dialects=dialects,
         scheme=scheme_of(snapshot),
-        shape=shape,
+        shape=shapes.get(config.serve, "dual"),
         hidden=tuple(config.urls().values()),
         skills=names,
         facade=route.skill,

@@ -34,6 +34,13 @@ def task_not_found() -> NotFound:
     return NotFound("no such task", code="task_not_found")
 
 
+def push_off() -> BadRequest:
+    """Return the refusal of push notifications where they are off."""
+    return BadRequest(
+        "push notifications are off for this agent", code="push_not_supported", hint="stream, or ask after the task"
+    )
+
+
 def foreign_answer(what: str, status: int) -> UpstreamFailed:
     """Return the refusal of an answer that no caller may see."""
     return UpstreamFailed(
@@ -64,9 +71,7 @@ def check_chain(agent: RemoteAgent, principal: Principal, max_chain: int) -> Non
         )
 
 
-def is_telling(body: bytes, config: A2aUpstream, *, is_error: bool) -> bool:
+def is_telling(body: bytes, config: A2aUpstream) -> bool:
     """Say whether an error names a host that callers may not know of."""
-    if not (is_error or b'"error"' in body):
-        return False
     hosts = {urlsplit(url).netloc for url in config.urls().values()}
     return any(host.encode() in body for host in hosts if host)

@@ -23,7 +23,16 @@ _PING = b": keep-alive\n\n"
 class AgentReply:
     """The answer-to-be of one request."""
 
-    __slots__ = ("_is_done", "_lock", "_send", "_write_timeout_s", "bytes_out", "is_between", "is_streaming", "last_write")
+    __slots__ = (
+        "_is_done",
+        "_lock",
+        "_send",
+        "_write_timeout_s",
+        "bytes_out",
+        "is_between",
+        "is_streaming",
+        "last_write",
+    )
 
     def __init__(self, send: Send, *, now: float, write_timeout_s: float) -> None:
         self._send = send

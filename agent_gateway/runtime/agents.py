@@ -86,7 +86,7 @@ def make_agent(
     whole = Capability(name, name, name, "agent", pin="" if card is None else cards.pin(name, card.raw))
     capability = _in_toolsets(ruled(whole, own) or whole, toolsets)
     if card is None:
-        return RemoteAgent(name, config, upstream, None, None, capability, {})
+        return RemoteAgent(name, config, upstream, None, (), capability, {})
     rules = [
         own,
         *(
@@ -95,7 +95,7 @@ def make_agent(
         ),
     ]
     skills = {skill: _in_toolsets(found, toolsets) for skill, found in _skills(name, card, rules) if found is not None}
-    return RemoteAgent(name, config, upstream, card, target_of(config, card), capability, skills, seen.drift)
+    return RemoteAgent(name, config, upstream, card, targets_of(config, card), capability, skills, seen.drift)
 
 
 def _skills(name: str, card: Card, rules: Sequence[ToolRule]) -> Iterator[tuple[str, Capability | None]]:
@@ -112,8 +112,8 @@ def _in_toolsets(capability: Capability, toolsets: Sequence[Toolset]) -> Capabil
     return replace(capability, toolsets=held)
 
 
-def target_of(config: A2aUpstream, card: Card) -> Target | None:
-    """Return where and how the agent is spoken to; None when its card names no way that is known here.
+def targets_of(config: A2aUpstream, card: Card) -> Sequence[Target]:
+    """Return where and how the agent is spoken to, newest version first; none when its card names no known way.
 
     Of a card's URL only path and query count: the origin is the registered one.
     """
@@ -128,12 +128,12 @@ def target_of(config: A2aUpstream, card: Card) -> Target | None:
         and wanted_version in (None, version)
         and wanted_binding in (None, binding)
     ]
-    if ways:
-        interface, dialect = ways[0]
-        return Target(config.endpoint or _on_origin(config.url, interface), dialect, interface.tenant)
-    if config.endpoint is not None and wanted_version is not None and wanted_binding is not None:
-        return Target(config.endpoint, Dialect(wanted_version, wanted_binding))
-    return None
+    if not ways and config.endpoint is not None and wanted_version is not None and wanted_binding is not None:
+        return [Target(config.endpoint, Dialect(wanted_version, wanted_binding))]
+    return [
+        Target(config.endpoint or _on_origin(config.url, interface), dialect, interface.tenant)
+        for interface, dialect in ways
+    ]
 
 
 def _on_origin(url: str, interface: Interface) -> str:
@@ -162,7 +162,7 @@ def routes_of(paths: Mapping[str, tuple[RemoteAgent, str]], endpoints: Endpoints
 
 
 def unusable(agent: RemoteAgent) -> UpstreamFailed:
-    """Return the refusal of an agent whose card names no way to speak to it."""
+    """Return the refusal of an agent whose card names no way to speak to it that is known here."""
     return UpstreamFailed(
         f"the agent `{agent.name}` names no way to speak to it that is known here",
         code="upstream_misconfigured",

@@ -20,7 +20,7 @@ from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
-from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
@@ -48,9 +48,7 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from."""
 
-    def __init__(
-        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks
-    ) -> None:
+    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks) -> None:
         self.services = services
         self.sealer = sealer
         self.tasks = tasks
@@ -109,7 +107,7 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
 
-    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> InCharge:
+    def running(self, principal: Principal, key: Hashable | None, reply: Alive) -> InCharge:
         """Count a call as running until the block ends; raises `TooMuch` beyond the caller's share of this worker."""
         limit = self.snapshot.config.limits.concurrency_per_principal
         return self.active.enter(principal.key, limit, key, reply)

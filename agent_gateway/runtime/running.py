@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Hashable
-
 from typing import Protocol
 
 from agent_gateway.listeners.body import ClientGone
