@@ -35,6 +35,7 @@ _FORMS: dict[str, WireForm] = {
     "invalid_params": WireForm(400, -32602),
     "invalid_arguments": WireForm(400, -32602),
     "no_session": WireForm(404, -32600),
+    "unasked": WireForm(400, -32600),
     # who and whether
     "unauthenticated": WireForm(401, -32001),
     "insufficient_scope": WireForm(403, -32003),

@@ -83,6 +83,26 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.header-injection": Requirement(
         "issue 5, bad input", "no argument ends a header, or sets one that is the gateway's own"
     ),
+    "mesh.calls-an-api": Requirement(
+        "issue 5, 3", "a call of a generated tool is one HTTP request at the registered API"
+    ),
+    "mesh.credentials": Requirement(
+        "issue 5, 3",
+        "an operation's security, alternatives and all, is met by the gateway's own credentials or not at all",
+    ),
+    "mesh.waits-for-work": Requirement(
+        "issue 5, 3", "work that an API accepted (202) is waited for where that is wanted"
+    ),
+    "mesh.search-knows-its-caller": Requirement(
+        "issue 5, 6",
+        "a search finds only what its caller may see, and what it may not see changes nothing in the answer",
+    ),
+    "mesh.discovery-proposes": Requirement(
+        "issue 5, 5", "what is found is proposed, with owner and doubts, and nothing of a recording's values is in it"
+    ),
+    "mesh.answers-are-kept-apart": Requirement(
+        "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
+    ),
     "mesh.binary-answers": Requirement(
         "issue 5, 3", "a file that an API answers with reaches the caller byte for byte"
     ),
@@ -130,6 +150,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.no-second-reading": Requirement(
         "DESIGN, Choices", "a request that an agent could read otherwise than the gateway is refused"
     ),
+    "mcp.asking.cells": Requirement(
+        "issue 3, 2", "sampling, elicitation and roots reach the person behind a client of either era"
+    ),
+    "mcp.asking.declared": Requirement("issue 3, 2", "an upstream is told what the client declared, and no more"),
     "a2a.card-leads-here": Requirement(
         "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"
     ),

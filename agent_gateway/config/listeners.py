@@ -76,7 +76,11 @@ class Limits(Section):
     """Most open client connections per worker."""
     concurrency_per_principal: int = Field(default=256, ge=1, le=100_000)
     """Most calls one principal may have running per worker."""
-    sessions_per_principal: int = Field(default=100, ge=1, le=100_000)
-    """Most MCP sessions one principal may keep open."""
+    sessions_per_principal: int = Field(default=1000, ge=1, le=100_000)
+    """Most MCP sessions one principal may keep open per worker; beyond that the one used least recently ends."""
+    session_idle_s: Seconds = 3600.0
+    """Seconds after which an MCP session that nobody used is over."""
+    answer_timeout_s: Seconds = 240.0
+    """Seconds a client may take to answer what an upstream asks of it (elicitation, sampling, roots)."""
     page_items: int = Field(default=1000, ge=1, le=100_000)
     """Most entries on one page of a list."""

@@ -22,7 +22,6 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import NotFound
 
 MAX_PAYLOAD_BYTES = 8 * 1024
-MAX_SEALED_CHARS = 12 * 1024
 KEEP_S = 7 * 86400.0  # the longest a handle may live after its key was replaced
 KEY_AGE_S = 86400.0  # random nonces: a key stays far below 2**32 seals
 _ID_BYTES, _NONCE_BYTES = 9, 12
@@ -37,27 +36,29 @@ class Sealer:
         self._ring = Ring(directory / "sealing-keys.json", clock=clock, generate=_generate, keep_s=KEEP_S)
         self._boxes: dict[str, AESGCM] = {}
 
-    def seal(self, purpose: str, principal: Principal, payload: bytes, expires_at: float) -> str:
+    def seal(
+        self, purpose: str, principal: Principal, payload: bytes, expires_at: float, limit: int = MAX_PAYLOAD_BYTES
+    ) -> str:
         """Return url-safe text that only `open` with the same purpose and principal turns back.
 
-        payload     at most `MAX_PAYLOAD_BYTES`; hidden from the client
+        payload     at most `limit` bytes; hidden from the client
         expires_at  unix seconds
         Raises `ValueError` when the payload is too long.
         """
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"a sealed payload holds at most {MAX_PAYLOAD_BYTES} bytes")
+        if len(payload) > limit:
+            raise ValueError(f"a sealed payload holds at most {limit} bytes")
         key = self._ring.current()
         nonce = secrets.token_bytes(_NONCE_BYTES)
         inside = _EXPIRY.pack(expires_at) + payload
         sealed = self._box(key).encrypt(nonce, inside, _bound(purpose, principal))
         return base64.urlsafe_b64encode(_id_bytes(key.id) + nonce + sealed).rstrip(b"=").decode()
 
-    def open(self, purpose: str, principal: Principal, text: str, now: float) -> bytes:
-        """Return the payload.
+    def open(self, purpose: str, principal: Principal, text: str, now: float, limit: int = MAX_PAYLOAD_BYTES) -> bytes:
+        """Return the payload, which was sealed with the same `limit`.
 
         Raises the same `NotFound` (code `unknown_handle`) for a forged, foreign, expired or garbled one.
         """
-        payload = self._opened(purpose, principal, text, now)
+        payload = self._opened(purpose, principal, text, now) if len(text) <= limit * 3 // 2 else None
         if payload is None:
             raise NotFound("this handle is not known here", code="unknown_handle", hint="start again without it")
         return payload
@@ -67,7 +68,7 @@ class Sealer:
         return self._ring.rotate(older_than_s=age_s).id
 
     def _opened(self, purpose: str, principal: Principal, text: str, now: float) -> bytes | None:
-        if len(text) > MAX_SEALED_CHARS or not _URL_SAFE.fullmatch(text):
+        if not _URL_SAFE.fullmatch(text):
             return None
         try:
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -5,8 +5,10 @@ memory. Lists and calls are governed: `mcp_tools`.
 """
 
 from agent_gateway.audit import records
-from agent_gateway.listeners import mcp_session
+from agent_gateway.listeners import mcp_client, mcp_session
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import take_answer
+from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import call_tool, list_tools
@@ -14,19 +16,23 @@ from agent_gateway.listeners.reply import send_bytes
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import discover, envelope, progress
 from mcp_registry.protocol import inbound as rules
-from mcp_registry.protocol.envelope import Invalid, Notification, Request
+from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
 from mcp_registry.protocol.errors import ProtocolError
 from mcp_registry.protocol.versions import Era
 
 
 async def serve_post(inbound: Inbound) -> None:
     """Answer one posted message. Raises a `Refusal` only for what is no message at all."""
-    message = envelope.read_message(inbound.body, max_depth=inbound.snapshot.config.limits.json_depth)
+    session = mcp_session.session_of(inbound)
+    depth = inbound.snapshot.config.limits.json_depth
+    message = envelope.read_message(inbound.body, allow_response=session is not None, max_depth=depth)
     if isinstance(message, Invalid):
         await _refuse(inbound, message.id, message.error, "modern")
         return
-    assert isinstance(message, Request | Notification)
-    session = mcp_session.session_of(inbound)
+    if isinstance(message, Response):
+        assert session is not None
+        await _take_answer(inbound, session, message)
+        return
     try:
         route = rules.route(inbound.mcp_headers(), message, has_session=session is not None)
     except ProtocolError as error:
@@ -37,13 +43,30 @@ async def serve_post(inbound: Inbound) -> None:
         await send_bytes(inbound.send, 202, b"")
         return
     version = session.version if session is not None else route.version
-    request = McpRequest(inbound, message, route.era, version, session.id if session is not None else "", route)
+    request = McpRequest(
+        inbound, message, route.era, version, "" if session is None else session.id, route, _client(route, session)
+    )
     try:
         await _serve_request(request)
     except Refusal as refusal:
         if refusal.code == "insufficient_scope":
             raise  # answered with a challenge, in HTTP
         await _refuse(inbound, message.id, refusal, route.era)
+
+
+def _client(route: rules.Route, session: mcp_session.Session | None) -> Client:
+    if route.era == "modern":
+        return Client(route.client_capabilities, route.client_info, route.log_level)
+    return mcp_client.NOBODY if session is None else session.client
+
+
+async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: Response) -> None:
+    try:
+        take_answer(inbound, session, message)
+    except Refusal as refusal:
+        await _refuse(inbound, message.id, refusal, "legacy")
+    else:
+        await send_bytes(inbound.send, 202, b"")
 
 
 async def _serve_request(request: McpRequest) -> None:
@@ -65,7 +88,7 @@ async def _initialize(request: McpRequest) -> None:
     inbound = request.inbound
     version = discover.negotiate(request.message.parsed.get("protocolVersion"))
     result = discover.initialize_result(version, inbound.gateway.server(inbound.route))
-    session_id = mcp_session.mint(inbound, version)
+    session_id = mcp_session.mint(inbound, version, mcp_client.of_handshake(request.message.params))
     await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_client import NOBODY, Client
 from mcp_registry.protocol.envelope import Request
 from mcp_registry.protocol.inbound import Route
 from mcp_registry.protocol.results import Reader
@@ -15,6 +16,7 @@ class McpRequest:
     """A request, its era, and the session it belongs to (empty for a modern one).
 
     version  the one its answer is written for: negotiated, or named by the request
+    client   what the client declared, with this request or for its session
     """
 
     inbound: Inbound
@@ -23,11 +25,13 @@ class McpRequest:
     version: str
     session_id: str
     declared: Route
+    client: Client = NOBODY
 
     @property
     def reader(self) -> Reader:
         """Who will read the answer."""
-        return Reader(self.era, self.version, self.inbound.gateway.server_info)
+        takes_any = self.era == "modern" and self.client.has_extensions
+        return Reader(self.era, self.version, self.inbound.gateway.server_info, takes_any)
 
     def trace_context(self) -> dict[str, str]:
         """Return the caller's trace context: of `_meta` where that has it, else of the HTTP headers."""

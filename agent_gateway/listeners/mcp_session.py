@@ -1,9 +1,10 @@
 """Legacy sessions: sealed ids that need no table, the standing stream, and the end of a session.
 
 A session id is a box only we can open, bound to its principal and its endpoint;
-whoever presents it must prove to be that principal with every request. It
-survives a restart and needs no affinity between workers. The upstreams' own
-sessions are another matter (`agent_gateway.upstreams`).
+whoever presents it must prove to be that principal with every request. It holds
+what the client declared, survives a restart and needs no affinity between workers;
+what a worker remembers of it besides may be forgotten (`runtime.sessions`). The
+upstreams' own sessions are another matter (`agent_gateway.upstreams`).
 """
 
 import asyncio
@@ -13,7 +14,9 @@ import msgspec
 
 from agent_gateway.listeners.body import client_left
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.runtime.sessions import SessionState, key_of
 from gateway_policies.refusal import BadRequest, NotFound, TooMuch
 from mcp_registry.protocol import envelope
 
@@ -21,27 +24,38 @@ PURPOSE = "mcp-session"
 LIFE_S = 24 * 3600.0
 PING_EVERY_S = 15.0
 _HEADER = b"mcp-session-id"
+_NULL = msgspec.Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a session id says: negotiated version, endpoint, and the id's own text for looking things up."""
+    """What a session id says: negotiated version, endpoint, client, and the id's own text for looking things up.
+
+    state  what this worker remembers of it
+    """
 
     id: str
     version: str
     route: str
+    client: Client
+    state: SessionState
 
 
 class _Payload(msgspec.Struct, array_like=True):
     version: str
     route: str
+    minted_at: float
+    capabilities: msgspec.Raw
+    info: msgspec.Raw
 
 
-def mint(inbound: Inbound, version: str) -> str:
+def mint(inbound: Inbound, version: str, client: Client) -> str:
     """Return a new session id for this caller at this endpoint."""
-    payload = msgspec.json.encode(_Payload(version, inbound.route.name))
-    expires_at = inbound.gateway.services.clock() + LIFE_S
-    return inbound.gateway.sealer.seal(PURPOSE, inbound.principal, payload, expires_at)
+    now = inbound.gateway.services.clock()
+    payload = _Payload(version, inbound.route.name, now, client.capabilities, client.info or _NULL)
+    text = inbound.gateway.sealer.seal(PURPOSE, inbound.principal, msgspec.json.encode(payload), now + LIFE_S)
+    inbound.gateway.sessions.use(inbound.principal.key, key_of(text), now)
+    return text
 
 
 def session_of(inbound: Inbound) -> Session | None:
@@ -55,10 +69,15 @@ def session_of(inbound: Inbound) -> Session | None:
         opened = gateway.sealer.open(PURPOSE, inbound.principal, session_id, gateway.services.clock())
     except NotFound:
         return None
-    payload = msgspec.json.decode(opened, type=_Payload)
-    if payload.route != inbound.route.name or gateway.ended_sessions.has(session_id):
+    payload = _PAYLOAD.decode(opened)
+    if payload.route != inbound.route.name:
         return None
-    return Session(session_id, payload.version, payload.route)
+    state = gateway.sessions.use(inbound.principal.key, key_of(session_id), payload.minted_at)
+    if state is None:
+        return None
+    info = None if bytes(payload.info) == b"null" else payload.info
+    client = Client(payload.capabilities, info, state.log_level)
+    return Session(session_id, payload.version, payload.route, client, state)
 
 
 def _required(inbound: Inbound) -> Session:
@@ -73,7 +92,7 @@ def _required(inbound: Inbound) -> Session:
 async def end_session(inbound: Inbound) -> None:
     """Answer DELETE: the session id opens nothing from now on."""
     session = _required(inbound)
-    inbound.gateway.ended_sessions.add(session.id)
+    inbound.gateway.sessions.end(key_of(session.id))
     await send_bytes(inbound.send, 204, b"")
 
 
@@ -113,3 +132,6 @@ async def _stream(inbound: Inbound) -> None:
         await reply.abandon()
     finally:
         gone.cancel()
+
+
+_PAYLOAD = msgspec.json.Decoder(_Payload)

@@ -12,16 +12,19 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners import mcp_rounds
 from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.mcp_rounds import Turn, converse
+from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
-from agent_gateway.ports import AskRefused, UpstreamAnswer, UpstreamRequest
-from agent_gateway.upstreams.asking import NOT_SERVED
+from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Forbidden, Refusal
@@ -32,7 +35,6 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 CALL_SCOPE = "tools:call"
 CURSOR_LIFE_S = 3600.0
-_NOT_RELAYED = ("inputResponses", "requestState")  # answers to questions that this gateway never asked
 
 
 # --- call ------------------------------------------------------------------------------------
@@ -53,6 +55,7 @@ async def call_tool(request: McpRequest) -> None:
             inbound.route.name, "tools/call",
         )  # fmt: skip
         sent = Sent(request, entry, exchange, CallSink(request, reply))
+        sent.state = mcp_rounds.begin(request, exchange, entry.capability)
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
@@ -93,9 +96,6 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
         raise ProtocolError(INVALID_PARAMS, "`name` must be a string")
     if not isinstance(arguments, dict):
         raise ProtocolError(INVALID_PARAMS, "`arguments` must be an object")
-    for member in _NOT_RELAYED:
-        if member in parsed:
-            raise ProtocolError(INVALID_PARAMS, f"`{member}` answers nothing that was asked here")
     entry = inbound.route.view.find(name)
     if entry is None:
         raise unknown(name)
@@ -119,18 +119,20 @@ def _check_mirrored(inbound: Inbound, entry: Entry, arguments: Mapping[str, obje
 class Sent:
     """One call on its way to the upstream, and what came of it as the caller will read it."""
 
-    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: "CallSink") -> None:
+    def __init__(self, request: McpRequest, entry: Entry, exchange: Exchange, sink: CallSink) -> None:
         self._request = request
         self._entry = entry
         self._exchange = exchange
         self._sink = sink
+        self.state: RoundState | None = None  # of a call that goes on
         self.body = b""
 
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the call on and translate its answer."""
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
-        answer = await upstream.request(self.outgoing(permit.call), self._sink)
+        turn = Turn(self._request, self._exchange, permit.call, self._sink, self.state)
+        answer = await converse(turn, upstream, self.outgoing(permit.call))
         self.take(answer)
         return answer
 
@@ -151,6 +153,9 @@ class Sent:
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,
+            client_capabilities=request.client.capabilities,
+            client_info=request.client.info,
+            log_level=request.client.log_level,
         )
 
     def take(self, answer: UpstreamAnswer) -> None:
@@ -169,25 +174,6 @@ def body_of(answer: UpstreamAnswer, exchange: Exchange, id_raw: bytes, reader: r
     if is_tool_error(answer.result):
         exchange.status = "tool_error"
     return envelope.response(id_raw, results.call_result(answer.result, answer.era, reader))
-
-
-class CallSink:
-    """What an upstream says while a call runs: progress under the caller's own token, logs it asked for."""
-
-    def __init__(self, request: McpRequest, reply: Reply) -> None:
-        self._reply = reply
-        self._log_level = getattr(request.declared, "log_level", None)
-        self.token = progress.caller_token(request.message.meta)
-
-    async def notify(self, method: str, params: Raw | None) -> None:
-        if method == progress.PROGRESS and self.token is not None and params is not None:
-            await self._reply.event(progress.progress(params, self.token))
-        elif method == progress.LOG_MESSAGE and params is not None and progress.is_loggable(params, self._log_level):
-            await self._reply.event(envelope.notification(method, envelope.read_object(params)))
-
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        del method, params
-        raise AskRefused(NOT_SERVED)
 
 
 class _Outcome(msgspec.Struct):

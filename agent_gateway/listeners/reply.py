@@ -64,6 +64,11 @@ class Reply:
         self.bytes_out = 0
         self.last_write = now
 
+    @property
+    def can_stream(self) -> bool:
+        """Whether anything can be said ahead of the answer."""
+        return self._can_stream and not self._is_done
+
     async def finish(self, body: bytes, status: int = 200, headers: Headers = ()) -> None:
         """Send the one JSON-RPC answer and end. `status` counts only while nothing was streamed."""
         if self._is_done:

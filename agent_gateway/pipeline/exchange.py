@@ -17,7 +17,7 @@ class Exchange:
     """One call's life, filled in phase by phase.
 
     asked     the capability's name as the caller used it: refusals repeat that one
-    is_free   the call draws on no budget: it asks after something that was paid for
+    goes_on   a later round of a logical call, or a question after one: it was paid with the first
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
     lines     a short cut only: what the records say does not depend on it
     status    how it ended, for the outcome record; `open` until then
@@ -36,10 +36,10 @@ class Exchange:
     is_rated: bool = False  # its rates are taken; they are taken once
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
+    goes_on: bool = False
     was_sent: bool = False
     status: Status | Literal["open"] = "open"
     code: str = ""
     bytes_out: int = 0
     is_settled: bool = False
-    is_free: bool = False
     lines: Lines | None = None

@@ -18,7 +18,7 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
         if keys:
             services.rates.take(keys, services.monotonic_ns())
         exchange.is_rated = True
-    if exchange.is_free:
+    if exchange.goes_on:
         return True
     charges = snapshot.charges.charges_for(call.principal, call.capability, call.at)
     if charges:
@@ -29,7 +29,7 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
 async def hold(services: Services, snapshot: Snapshot, exchange: Exchange, permit: Permit) -> None:
     """Set every budget level aside for this call, or raise `OverRate`, `OverBudget`, `Unavailable`.
 
-    Does not suspend while this worker's leases suffice.
+    A call that goes on was paid with its first round. Does not suspend while this worker's leases suffice.
     """
     if not hold_now(services, snapshot, exchange, permit):
         call = permit.call

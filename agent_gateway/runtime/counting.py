@@ -38,15 +38,15 @@ class RecentSet:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._items: OrderedDict[str, None] = OrderedDict()
+        self._items: OrderedDict[Hashable, None] = OrderedDict()
 
-    def add(self, item: str) -> None:
+    def add(self, item: Hashable) -> None:
         """Remember one more; the oldest is forgotten beyond the limit."""
         self._items[item] = None
         if len(self._items) > self._limit:
             self._items.popitem(last=False)
 
-    def has(self, item: str) -> bool:
+    def has(self, item: Hashable) -> bool:
         """Say whether it is remembered."""
         return item in self._items
 

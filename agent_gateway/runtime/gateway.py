@@ -12,15 +12,19 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.audit import records
+from agent_gateway.config.listeners import Limits
 from agent_gateway.identity.sealing import Sealer
 from agent_gateway.listeners.body import Send
 from agent_gateway.listeners.guard import accepts
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
+from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
+from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
+from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
@@ -32,7 +36,7 @@ from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
 
 KEEP_ALIVE_EVERY_S = 15.0
-MAX_ENDED_SESSIONS = 100_000
+MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
 _EVERY_TOOL = Capability(name="*", native="*", upstream="*")
@@ -46,16 +50,29 @@ class Chance:
 
 
 class Gateway:
-    """One worker's gateway; `snapshot` is what new requests are served from."""
+    """One worker's gateway; `snapshot` is what new requests are served from.
 
-    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks) -> None:
+    tasks  whose tasks of agents are whose
+    node   the worker's slot: ids that come back through a client say where they are known
+    """
+
+    def __init__(
+        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks, node: str = "0"
+    ) -> None:
         self.services = services
         self.sealer = sealer
         self.tasks = tasks
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
-        self.ended_sessions = RecentSet(MAX_ENDED_SESSIONS)
+        limits = self._limits
+        self.sessions = Sessions(
+            services.clock, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
+        )
+        self.node = node
+        self.asks = Asks(node)
+        self.parked = ParkingLot()
+        self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.streams = Tally()
         self.changes = Changes()
         self.is_ending = False
@@ -63,6 +80,9 @@ class Gateway:
         self._chance = chance
         self._listings = Listings()
         self._strangers = (0, 0)  # (second, records written in it)
+
+    def _limits(self) -> Limits:
+        return self.snapshot.config.limits
 
     # --- snapshots -----------------------------------------------------------------------
 
@@ -75,6 +95,7 @@ class Gateway:
     def end(self) -> None:
         """Let go of standing streams: the process is about to end, and they never do by themselves."""
         self.is_ending = True
+        self.parked.close()
         self.changes.ring()
 
     def server(self, route: Route) -> discover.Server:

@@ -86,7 +86,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         if spans is not None:
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
-        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks)
+        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks, books.slot)
         watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
@@ -150,8 +150,9 @@ async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
 
 
 async def _observe(gateway: Gateway) -> None:
-    """Keep the gauges of this worker current."""
+    """Keep the gauges of this worker current, and forget what nobody uses."""
     while True:
+        gateway.sessions.expire()
         gateway.services.metrics.in_flight.set(gateway.active.count)
         gateway.services.metrics.settle()
         await asyncio.sleep(_OBSERVE_EVERY_S)

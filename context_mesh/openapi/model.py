@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from context_mesh.openapi.files import Files
+
 Location = Literal["path", "query", "header", "cookie", "querystring"]
 Style = Literal[
     "simple",  # a,b        path and header
@@ -22,7 +24,7 @@ Style = Literal[
     "cookie",  # p=a; p=b   3.2, nothing is percent-encoded
 ]
 Severity = Literal["error", "warning", "note"]
-SchemeKind = Literal["apiKey", "http", "oauth2", "openIdConnect", "mutualTLS"]
+SchemeKind = Literal["apiKey", "http", "oauth2", "openIdConnect", "mutualTLS", "unknown"]
 
 
 class _Absent:
@@ -117,6 +119,7 @@ class Field:
     is_file        takes a file argument: `{"data": base64, "filename": …, "type": …}`
     is_many        an array: of values, or of files
     xml_name       element or attribute; the property's name when nothing else is said
+    is_hidden      never an argument: a credential
     """
 
     name: str
@@ -127,6 +130,7 @@ class Field:
     encoding: Encoding = Encoding()
     xml_name: str = ""
     is_xml_attribute: bool = False
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class SecurityScheme:
-    """A way to prove who calls.
+    """A way to prove who calls; `unknown` is one that no broker can serve, so that the call is refused.
 
     parameter  apiKey: the name of the query parameter, header or cookie
     scheme     http: `basic`, `bearer`, … in lower case
@@ -208,10 +212,10 @@ class SecurityScheme:
 
     name: str
     kind: SchemeKind
-    location: Literal["", "query", "header", "cookie"] = ""
+    location: str = ""  # apiKey: `query`, `header` or `cookie`
     parameter: str = ""
     scheme: str = ""
-    urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    urls: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,8 @@ class Operation:
 
     key        `GET /pets/{id}`: distinct in its document
     operation_id  as written, perhaps "" or used twice
-    path       the template as written, up to a `?` or `#`
+    path       the template up to a `?` or `#`, starting with `/`, each variable as `{name}`; sent after the server's
+               own path, never joined to it as a reference
     query      what the path's key held after `?`: sent with every request, in front of other parameters
     security   alternatives, each of which needs all its parts; (): nothing is said; an empty one: anonymous
     servers    the nearest ones: the operation's, its path's or the document's
@@ -282,9 +287,8 @@ class Document:
 
     version   of OpenAPI, as written: `2.0`, `3.1.0`
     dialect   how its schemas are to be understood
-    files     every file that was read, parsed; "" is the entry file
+    files     every file that was read, and what references in them mean; "" is the entry file
     declared  how many operations the description holds, those left out included
-    digest    `sha256:` and hex of all bytes read
     """
 
     version: str
@@ -293,13 +297,17 @@ class Document:
     api_version: str
     operations: tuple[Operation, ...]
     findings: tuple[Finding, ...]
-    files: Mapping[str, object]
+    files: Files
     description: str = ""
     servers: tuple[Server, ...] = ()
     schemes: Mapping[str, SecurityScheme] = field(default_factory=dict[str, SecurityScheme])
     tags: tuple[Tag, ...] = ()
     declared: int = 0
-    digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Return `sha256:` and hex over the bytes of every file read so far."""
+        return self.files.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,15 @@ _BEFORE_AUDIO: Final = LEGACY_VERSIONS[:1]  # 2025-03-26 brought `audio`
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who will read a result: the caller's era and version, and what we say of ourselves to it."""
+    """Who will read a result: the caller's era and version, and what we say of ourselves to it.
+
+    takes_any  the caller declared extensions: a kind of result that we do not know may be theirs
+    """
 
     era: Era
     version: str
     server_info: Raw
+    takes_any: bool = False
 
 
 def call_result(result: Raw, source: Era, reader: Reader) -> Raw:
@@ -38,12 +42,12 @@ def call_result(result: Raw, source: Era, reader: Reader) -> Raw:
     what is modern; structured content that is no object becomes text, and so does a content block that
     their version does not know.
 
-    Raises `UpstreamFailed` for a result that is no object (`bad_result`) and for one that is not
-    complete (`unsupported_result`): we declare nothing that would allow it.
+    Raises `UpstreamFailed` for a result that is no object (`bad_result`) and for one of a kind that the
+    reader cannot know (`unsupported_result`): `input_required` is modern, others need an extension.
     """
-    head = _read_head(result, source)
+    head = _read_head(result, source, reader)
     if reader.era == "modern":
-        return _to_modern(result, head, reader)
+        return _to_modern(result, head, source, reader)
     is_changed = source == "modern" or reader.version in _BEFORE_LINKS
     return _to_legacy(result, reader) if is_changed else result
 
@@ -90,23 +94,25 @@ class _ToolHead(msgspec.Struct):
     outputSchema: Raw | UnsetType = UNSET  # noqa: N815 - the wire's word
 
 
-def _read_head(result: Raw, source: Era) -> _Head:
+def _read_head(result: Raw, source: Era, reader: Reader) -> _Head:
     try:
         head = _HEAD.decode(result)
     except (msgspec.DecodeError, RecursionError):
         raise UpstreamFailed("the upstream's result is no object", code="bad_result") from None
-    if source == "modern" and head.resultType is not UNSET and head.resultType != "complete":
+    is_known = head.resultType is UNSET or head.resultType == "complete"
+    is_interim = head.resultType == "input_required" and reader.era == "modern"
+    if source == "modern" and not (is_known or is_interim or reader.takes_any):
         raise UpstreamFailed(
             "the upstream asks for more than this call may give",
-            hint="the tool needs input or a task that this endpoint does not relay yet",
+            hint="the tool needs a client that declares more",
             code="unsupported_result",
         )
     return head
 
 
-def _to_modern(result: Raw, head: _Head, reader: Reader) -> Raw:
+def _to_modern(result: Raw, head: _Head, source: Era, reader: Reader) -> Raw:
     """Splice in what is missing, without a look at the rest: results may be large."""
-    if head.resultType is not UNSET and head.resultType != "complete":
+    if head.resultType is not UNSET and head.resultType != "complete" and source == "legacy":
         # In a legacy server's mouth this is a field of its own; a modern reader would act on it.
         changed = envelope.edit(envelope.read_object(result), {"resultType": b'"complete"'})
         result = Raw(envelope.write(changed))

@@ -12,13 +12,12 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from gateway_policies.nesting import is_deeper
 from gateway_policies.refusal import BadRequest
 
 MAX_DEPTH: Final = 64
 MAX_INTEGER_CHARS: Final = 4300  # the decoder's own bound, sign included; a test holds it to this
 
-_NEITHER_BRACKET_NOR_QUOTE: Final = bytes(sorted(set(range(256)) - set(b'[]{}"')))
-_ONE_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _MAX_NAME_SHOWN: Final = 64
 
@@ -42,30 +41,10 @@ def parse(body: bytes, *, max_depth: int = MAX_DEPTH) -> object:
         raise _parse_error(_in_our_words(error)) from None
     except RecursionError:
         raise _parse_error("the body is nested too deeply") from None
-    _check_depth(body, max_depth)
+    if is_deeper(body, max_depth):  # the decoder itself is safe at any depth: it gives up before the stack does
+        raise _parse_error(f"the body is nested deeper than {max_depth} levels")
     _check_names(body, value)
     return value
-
-
-def _check_depth(body: bytes, max_depth: int) -> None:
-    """Refuse a body, known to be JSON, that is nested deeper than `max_depth`.
-
-    Few brackets cannot nest deeply, and that is most bodies. Else strings are cut out, and the
-    innermost pairs of brackets again and again: as often as the body is deep. The decoder itself
-    is safe at any depth: it gives up before the stack does.
-    """
-    if body.count(b"[") + body.count(b"{") <= max_depth:
-        return
-    if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = body.translate(_ONE_BRACKET, _NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
-    if b'"' in brackets:  # a string that holds brackets
-        brackets = b"".join(brackets.split(b'"')[::2])
-    for _ in range(max_depth):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return
-    raise _parse_error(f"the body is nested deeper than {max_depth} levels")
 
 
 def _check_names(body: bytes, value: object) -> None:

@@ -10,14 +10,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import orjson
 import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
 from mcp.server.runner import serve_loop
 from mcp.server.stdio import stdio_server
+from mcp_types import CreateMessageResult, ListRootsResult, SamplingMessage, TextContent
+from pydantic import BaseModel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -86,6 +89,64 @@ def die() -> str:
 def breed() -> int:
     """Start a process of our own that outlives us unless somebody sees to it; return its pid."""
     return subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], stdin=subprocess.PIPE).pid
+
+
+class Booking(BaseModel):
+    """What a person is asked for."""
+
+    date: str
+
+
+def ask_date() -> Elicit[Booking]:
+    return Elicit("Which date?", Booking)
+
+
+def ask_room(booking: Annotated[Booking, Resolve(ask_date)]) -> Elicit[Booking]:
+    return Elicit(f"Which room on {booking.date}?", Booking)
+
+
+def ask_model() -> Sample:
+    return Sample([SamplingMessage(role="user", content=TextContent(type="text", text="hm?"))], max_tokens=8)
+
+
+@server.tool()
+async def book(booking: Annotated[Booking, Resolve(ask_date)]) -> str:
+    """Ask a person once."""
+    return f"booked {booking.date}"
+
+
+@server.tool()
+async def book_room(booking: Annotated[Booking, Resolve(ask_date)], room: Annotated[Booking, Resolve(ask_room)]) -> str:
+    """Ask a person twice, the second question after the first answer."""
+    return f"booked {booking.date} {room.date}"
+
+
+@server.tool()
+async def opinion(thought: Annotated[CreateMessageResult, Resolve(ask_model)]) -> str:
+    """Ask a model."""
+    return f"thought {thought.content.text if isinstance(thought.content, TextContent) else '?'}"
+
+
+@server.tool()
+async def where(found: Annotated[ListRootsResult, Resolve(lambda: ListRoots())]) -> str:
+    """Ask for the roots."""
+    return f"roots {[str(root.uri) for root in found.roots]}"
+
+
+@server.tool()
+async def everything(
+    booking: Annotated[Booking, Resolve(ask_date)], thought: Annotated[CreateMessageResult, Resolve(ask_model)]
+) -> str:
+    """Ask a person and a model."""
+    return f"{booking.date} {thought.content.text if isinstance(thought.content, TextContent) else '?'}"
+
+
+@server.tool()
+async def chatty(ctx: Context) -> str:
+    """Log at two levels."""
+    await ctx.log("debug", "small")  # pyright: ignore[reportDeprecated]
+    await ctx.log("warning", "large")  # pyright: ignore[reportDeprecated]
+    return "said"
 
 
 def limited(app: App, era: str) -> App:

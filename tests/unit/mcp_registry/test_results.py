@@ -1,6 +1,7 @@
 """Results across eras: what must change changes, and nothing else does."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import Raw
 
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol.results import Reader, call_result, legacy_tool, list_result
-from mcp_registry.protocol.versions import Era
+from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
 INFO = Raw(b'{"name":"agent-gateway","version":"1"}')
 MODERN = Reader("modern", "2026-07-28", INFO)
@@ -108,12 +109,27 @@ def test_a_result_that_is_no_object_is_the_upstreams_failure(result: bytes, read
     assert caught.value.code == "bad_result"
 
 
-@pytest.mark.parametrize("kind", [b'"input_required"', b'"task"', b'"x"', b"null", b"7"])
-@pytest.mark.parametrize("reader", [MODERN, LEGACY])
-def test_a_result_that_is_not_complete_is_not_relayed(kind: bytes, reader: Reader) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [
+        *((kind, MODERN) for kind in (b'"task"', b'"x"', b"null", b"7")),
+        *((kind, LEGACY) for kind in (b'"input_required"', b'"task"', b'"x"', b"null", b"7")),
+    ],
+)
+def test_a_result_of_a_kind_its_reader_cannot_know_is_not_relayed(kind: bytes, reader: Reader) -> None:
     with pytest.raises(UpstreamFailed) as caught:
         call_result(Raw(b'{"resultType":%b}' % kind), "modern", reader)
     assert caught.value.code == "unsupported_result"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader"), [(b'"input_required"', MODERN), (b'"task"', replace(MODERN, takes_any=True))]
+)
+def test_a_result_of_a_kind_its_reader_may_know_passes(kind: bytes, reader: Reader) -> None:
+    result = json.loads(bytes(call_result(Raw(b'{"resultType":%b,"x":null}' % kind), "modern", reader)))
+    assert result == {"resultType": json.loads(kind), "x": None, "_meta": {META_SERVER_INFO: json.loads(bytes(INFO))}}
+    legacy = json.loads(bytes(call_result(Raw(b'{"resultType":%b}' % kind), "legacy", reader)))
+    assert legacy["resultType"] == "complete"
 
 
 def test_a_translated_result_is_valid_to_the_sdk() -> None:

@@ -1,0 +1,303 @@
+"""An API behind its OpenAPI description, as an MCP upstream. Implements `ports.McpUpstream`.
+
+Its tools are the approved ones. A call becomes one HTTP request, its answer one tool result; whatever
+governs tools governs these. An argument that no request can carry safely is a tool error: nothing is sent.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Protocol, cast
+
+import anyio.to_thread
+import msgspec
+from msgspec import Raw
+
+from agent_gateway import VERSION
+from agent_gateway.identity.scheme_secrets import SchemeSecrets
+from agent_gateway.ports import Clock, Health, HttpClient, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.stores.answers import KeptAnswers
+from agent_gateway.upstreams import speak
+from agent_gateway.upstreams.api_exchange import ApiExchange, ExchangeLimits, plain_headers
+from agent_gateway.upstreams.breaker import Breaker
+from context_mesh.openapi.model import ABSENT, Operation
+from context_mesh.openapi.tool import Tool
+from context_mesh.wire.plan import Placing, plan
+from context_mesh.wire.read import Reading, Shape, read
+from context_mesh.wire.rest import rest_of
+from context_mesh.wire.spelling import BadArgument
+from gateway_policies.principal import Principal
+from gateway_policies.refusal import UpstreamFailed
+from mcp_registry.protocol import envelope
+from mcp_registry.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_registry.protocol.versions import LATEST_MODERN
+
+READ_RESULT: Final = "read_result"
+FIELDS_KEY: Final = "agent-gateway/fields"
+MAX_FIELDS: Final = 64
+_TOLD_MISTAKES: Final = 5
+_DEFAULT_ITEMS: Final = 100
+
+Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
+
+
+class Mistake(Protocol):
+    @property
+    def message(self) -> str: ...
+    @property
+    def instance_path(self) -> list[str | int]: ...
+
+
+Check = Callable[[object], Sequence[Mistake]]  # what is wrong with arguments, by the whole schema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApiTool:
+    """One approved tool as it is served.
+
+    check  None when the published schema is the whole one: the pipeline has checked it then
+    """
+
+    tool: Tool
+    placing: Placing
+    definition: Raw
+    check: Check | None = None
+
+    @property
+    def operation(self) -> Operation:
+        return self.tool.operation
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """What an operator says of one API; `exchange` and `shape` hold the bounds of a call."""
+
+    name: str
+    exchange: ExchangeLimits = field(default_factory=ExchangeLimits)
+    shape: Shape = field(default_factory=Shape)
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAccess:
+    """What proves the gateway: `always` with every call, `schemes` as the operation wants."""
+
+    always: Credentials
+    schemes: SchemeSecrets
+
+
+class OpenApiUpstream:
+    """One API.
+
+    http     its own client, closed with it
+    answers  where what is cut is kept for a while
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        tools: Sequence[ApiTool],
+        http: HttpClient,
+        access: ApiAccess,
+        answers: KeptAnswers,
+        clock: Clock,
+    ) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._tools = {one.tool.name: one for one in tools}
+        self._http = http
+        self._exchange = ApiExchange(http, settings.exchange)
+        self._access = access
+        self._answers = answers
+        self._breaker = Breaker(clock)
+
+    @property
+    def era(self) -> Literal["legacy", "modern"]:
+        """Return how its results are written: as the newest protocol has them."""
+        return "modern"
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """Return the approved tools, for grading and search."""
+        return tuple(one.tool for one in self._tools.values())
+
+    async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
+        """Answer `tools/call`; see `ports.McpUpstream`."""
+        if request.method != "tools/call":
+            return _error(METHOD_NOT_FOUND, "an API has tools only")
+        call = _call_of(request.params)
+        if call.name == READ_RESULT:
+            return _answer(await self._read_on(request.principal, call.arguments))
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return _error(INVALID_PARAMS, "no such tool")
+        return _answer(await self._call(tool, call, request, sink))
+
+    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
+        """Return the definition of every approved tool, and of the one that reads on in cut answers."""
+        del principal
+        listed = [one.definition for one in self._tools.values()]
+        return [*listed, _READ_RESULT_DEFINITION] if listed else []
+
+    async def server_info(self, principal: Principal) -> ServerInfo:
+        """Return what we say of an API that speaks no MCP itself."""
+        del principal
+        info = Raw(envelope.write({"name": self.name, "version": VERSION}))
+        return ServerInfo("modern", LATEST_MODERN, info, Raw(b'{"tools":{}}'), self._settings.instructions or None)
+
+    def health(self) -> Health:
+        """Return what is known now, without asking."""
+        return self._breaker.health()
+
+    async def aclose(self) -> None:
+        """End every connection."""
+        await self._http.aclose()
+
+    # --- one call ----------------------------------------------------------------------------
+
+    async def _call(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> dict[str, object]:
+        mistakes = tool.check(call.arguments) if tool.check is not None else ()
+        if mistakes:
+            return _refused("; ".join(_told(one) for one in mistakes[:_TOLD_MISTAKES]))
+        self._breaker.check()
+        try:
+            reading = await self._sent(tool, call, request, sink)
+        except BadArgument as refused:
+            return _refused(refused.message + (f" ({refused.hint})" if refused.hint else ""))
+        except UpstreamFailed as failure:
+            self._breaker.failed(failure)
+            raise
+        handle = ""
+        if reading.whole is not ABSENT:
+            handle = await anyio.to_thread.run_sync(self._answers.keep, request.principal.key, reading.whole)
+        return reading.result(handle)
+
+    async def _sent(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> Reading:
+        with speak.deadline(request.timeout_s):
+            secrets = await self._access.schemes.secrets(request.principal, tool.operation)
+            planned = plan(tool.operation, call.arguments, tool.placing, secrets)
+            always = await self._access.always(request.principal)
+            more = [(name.decode(), value.decode("latin-1")) for name, value in always]
+            more += [("accept-encoding", "identity"), ("user-agent", f"agent-gateway/{VERSION}")]
+            more += [(name, value) for name, value in request.trace.items() if name in ("traceparent", "tracestate")]
+            answer = await self._exchange.send(
+                plain_headers(planned, more), request.timeout_s, _progress(request, sink)
+            )
+        if answer.status == 401:
+            self._access.schemes.forget(tool.operation)
+        if answer.status in (502, 504):
+            self._breaker.failed(UpstreamFailed("the API is behind a broken gateway", code="upstream_bad_gateway"))
+        else:
+            self._breaker.succeeded()
+        return read(answer, _with_fields(self._settings.shape, call))
+
+    async def _read_on(self, principal: Principal, arguments: Mapping[str, object]) -> dict[str, object]:
+        try:
+            wanted = msgspec.convert(arguments, _Wanted)
+        except msgspec.ValidationError:
+            return _refused("`handle` is a text, `pointer` a JSON pointer, `offset` and `limit` are whole numbers")
+        try:
+            whole = await anyio.to_thread.run_sync(self._answers.find, principal.key, wanted.handle)
+            reading = rest_of(whole, wanted.pointer, wanted.offset, wanted.limit, self._settings.shape)
+        except KeyError:
+            return _refused("nothing is kept under this handle, or the pointer leads nowhere: call the tool again")
+        return reading.result(wanted.handle)
+
+
+class _Params(msgspec.Struct):
+    name: str = ""
+    arguments: Raw = Raw(b"{}")
+    meta: dict[str, Any] = msgspec.field(default_factory=dict, name="_meta")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call's params; `arguments` keep integers of any size."""
+
+    name: str
+    arguments: dict[str, object]
+    meta: Mapping[str, object]
+
+
+def _call_of(params: Mapping[str, Raw]) -> _Call:
+    read = _PARAMS.decode(envelope.write(params))
+    return _Call(read.name, cast("dict[str, object]", json.loads(bytes(read.arguments))), read.meta)
+
+
+class _Wanted(msgspec.Struct):
+    handle: str
+    pointer: str = ""
+    offset: int = 0
+    limit: int = _DEFAULT_ITEMS
+
+    def __post_init__(self) -> None:
+        if self.offset < 0 or self.limit < 1:
+            raise ValueError("out of range")
+
+
+_PARAMS: Final = msgspec.json.Decoder(_Params)
+
+
+def _answer(result: Mapping[str, object]) -> UpstreamAnswer:
+    try:
+        body = envelope.write(result)
+    except (UnicodeEncodeError, OverflowError, RecursionError):  # lone surrogates, numbers beyond 64 bits, depth
+        body = json.dumps(result, ensure_ascii=True).encode()
+    return UpstreamAnswer("modern", Raw(body), size_bytes=len(body))
+
+
+def _error(code: int, message: str) -> UpstreamAnswer:
+    return UpstreamAnswer("modern", error=Raw(envelope.write({"code": code, "message": message})))
+
+
+def _refused(why: str) -> dict[str, object]:
+    """Return the tool error for arguments that were not sent."""
+    text = f"nothing was sent: {why}"
+    return {"content": [{"type": "text", "text": text}], "isError": True}
+
+
+def _told(mistake: Mistake) -> str:
+    path = "/".join(str(part) for part in mistake.instance_path)
+    return f"`{path}`: {mistake.message}" if path else mistake.message
+
+
+def _with_fields(shape: Shape, call: _Call) -> Shape:
+    fields = call.meta.get(FIELDS_KEY)
+    if not isinstance(fields, list):
+        return shape
+    named = [one for one in cast("list[object]", fields)[:MAX_FIELDS] if isinstance(one, str) and one]
+    return replace(shape, fields=tuple(named)) if named else shape
+
+
+def _progress(request: UpstreamRequest, sink: Sink) -> Callable[[int], Awaitable[None]]:
+    async def waiting(count: int) -> None:
+        if request.wants_progress:
+            params = {"progressToken": 0, "progress": count, "message": "accepted by the API; not done yet"}
+            await sink.notify("notifications/progress", Raw(envelope.write(params)))
+
+    return waiting
+
+
+_READ_RESULT_DEFINITION: Final = Raw(
+    envelope.write(
+        {
+            "name": READ_RESULT,
+            "description": "Reads on in an answer that was cut to fit. Handles are in the note below such an answer, "
+            "and serve for some minutes, for whoever got them.",
+            "inputSchema": {
+                "type": "object",
+                "properties": {
+                    "handle": {"type": "string", "description": "From the note below the answer."},
+                    "pointer": {"type": "string", "description": "JSON pointer to the array, object or text to read."},
+                    "offset": {"type": "integer", "minimum": 0, "description": "Items or characters to leave out."},
+                    "limit": {"type": "integer", "minimum": 1, "description": "Most items or characters to return."},
+                },
+                "required": ["handle"],
+                "additionalProperties": False,
+            },
+            "annotations": {
+                "readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": False,
+            },
+        }
+    )
+)  # fmt: skip
