@@ -100,6 +100,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.discovery-proposes": Requirement(
         "issue 5, 5", "what is found is proposed, with owner and doubts, and nothing of a recording's values is in it"
     ),
+    "mesh.sources-stay-inside": Requirement(
+        "issue 5, 1",
+        "a description is read from where the operator says, within bounds, and from nowhere that it refers to",
+    ),
+    "mesh.imports-are-pinned": Requirement("issue 5, 4", "an import that was changed after it was kept is not served"),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -162,6 +167,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "a2a.card-signatures": Requirement(
         "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
+    ),
+    "a2a.bytes-pass": Requirement(
+        "issue 4.1", "where agent and caller speak one dialect their bytes pass; across bindings a result's bytes do"
+    ),
+    "a2a.translation": Requirement(
+        "issue 4.1", "requests, results, events and errors mean in another dialect what the SDK says they do"
+    ),
+    "a2a.states-are-seen": Requirement(
+        "issue 4.4", "the state of a task is seen in every answer and event, however an agent dresses it"
     ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
