@@ -57,11 +57,13 @@ class TokenAnswer:
 class TokenSettings:
     """What the operator says of the token service; raises `ValueError` when a token would live too long.
 
-    issuer  our issuer URL, no trailing slash
+    issuer    our issuer URL, no trailing slash
+    exchange  of the tokens that agents are called with; None: no token is exchanged
     """
 
     issuer: str
     token_life_s: int = DEFAULT_TOKEN_LIFE_S
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.token_life_s <= MAX_TOKEN_LIFE_S:
@@ -101,7 +103,6 @@ class TokenService:
         keys: SigningKeys,
         guards: TokenGuards,
         clock: Clock,
-        exchange: Exchange | None = None,
     ) -> None:
         self.issuer = settings.issuer
         self.token_endpoint = f"{settings.issuer}{metadata.TOKEN_PATH}"
@@ -111,7 +112,7 @@ class TokenService:
         self._keys = keys
         self._guards = guards
         self._clock = clock
-        self._exchange = exchange
+        self._exchange = settings.exchange
 
     def token(self, request: TokenRequest) -> TokenAnswer:
         """Answer one token request; every error is an answer too."""

@@ -77,12 +77,10 @@ def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
     service: TokenService | None = None
     rows: list[tuple[Issuer, KeySource]] = []
     if config.token_service.enabled:
-        settings = TokenSettings(issuer_url(loaded), config.token_service.access_token_ttl_s)
-        own = (own_issuer(settings.issuer), keep.keys)
-        service = TokenService(
-            settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock,
-            exchange=_exchange(loaded, agents, own, keep),
-        )  # fmt: skip
+        own = (own_issuer(issuer_url(loaded)), keep.keys)
+        life_s, exchange = config.token_service.access_token_ttl_s, _exchange(loaded, agents, own, keep)
+        settings = TokenSettings(issuer_url(loaded), life_s, exchange)
+        service = TokenService(settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock)
         rows.append(own)
     rows.extend((_issuer(name, issuer, loaded), _key_source(issuer, keep)) for name, issuer in config.issuers.items())
     keep.epoch += 1

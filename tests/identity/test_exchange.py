@@ -46,8 +46,8 @@ class Scene:
         audiences = {"planner": [PLANNER_URL], "worker": [WORKER_URL], "foreign": [WORKER_URL]}
         exchange = Exchange(self.delegator, validator, agents, audiences, max_chain)
         return TokenService(
-            TokenSettings(ISSUER), agents, replace(ENDPOINTS, others=("https://admin.example",)),
-            keys=parts.keys, guards=parts.guards, clock=parts.clock, exchange=exchange,
+            TokenSettings(ISSUER, exchange=exchange), agents, replace(ENDPOINTS, others=("https://admin.example",)),
+            keys=parts.keys, guards=parts.guards, clock=parts.clock,
         )  # fmt: skip
 
     def exchange(
