@@ -12,6 +12,7 @@ import msgspec
 from gateway_policies.budgets import Charge as Charge
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable, UpstreamFailed
+from mcp_registry.protocol.lists import ItemKind
 
 Clock = Callable[[], float]  # unix seconds
 Told = Callable[[Unavailable | None], None]
@@ -176,8 +177,11 @@ class McpUpstream(Protocol):
         """
         ...
 
-    async def list_tools(self, principal: Principal) -> Sequence[msgspec.Raw]:
-        """Return every tool definition, all pages, as raw JSON; raises like `request`."""
+    async def list_items(self, kind: ItemKind, principal: Principal) -> "Listed":
+        """Return every definition of a kind, all pages, as raw JSON; none when the upstream has no such list.
+
+        Raises like `request`.
+        """
         ...
 
     async def server_info(self, principal: Principal) -> "ServerInfo":
@@ -224,6 +228,18 @@ class AgentUpstream(Protocol):
     async def aclose(self) -> None:
         """End every connection to this agent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A whole list of an upstream.
+
+    items   raw JSON objects, in its order
+    ttl_ms  how long it may be taken to hold, by the upstream's own word; 0 without one
+    """
+
+    items: Sequence[msgspec.Raw] = ()
+    ttl_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Capability
 from gateway_policies.rates import RateRules
 from mcp_registry.catalog import Catalog, View
+from mcp_registry.protocol.lists import ItemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class Snapshot:
     validators  argument schemas by public tool name; a tool without one takes no calls
     missing     upstreams whose tools or card were never seen, with the public reason
     agents      by name; `agent_routes` by exact path, without what an operation adds to it
+    ttl_ms      how long each upstream lets its lists be kept
     """
 
     id: str
@@ -140,4 +142,5 @@ class Snapshot:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     agents: Mapping[str, RemoteAgent] = field(default_factory=dict[str, RemoteAgent])
     agent_routes: Mapping[str, AgentRoute] = field(default_factory=dict[str, AgentRoute])
+    ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])
     findings: Sequence[str] = ()

@@ -18,7 +18,7 @@ from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from gateway_policies.bundle import compile_bundle
 from gateway_policies.sources import PolicyErrors, PolicyMistake
 from gateway_policies.world import World
-from mcp_registry.catalog import Catalog, Toolset, assemble
+from mcp_registry.catalog import Catalog, assemble
 
 
 def check_policies(loaded: Loaded) -> list[Problem]:
@@ -48,13 +48,14 @@ def check_live(loaded: Loaded) -> list[Problem]:
         for name, one in seen.items()
         if one.missing
     ]
-    toolsets = [Toolset(name, one.include, one.exclude) for name, one in loaded.config.toolsets.items()]
-    catalog = assemble([one.part for one in seen.values()], toolsets)
+    catalog = assemble([one.part for one in seen.values()], governance.toolsets_of(loaded.config))
     for finding in catalog.findings:
-        fault = Fault(("upstreams", finding.upstream), f"tool `{finding.tool}`: {finding.problem}", severity="warning")
+        what = f"{finding.noun} `{finding.name}`: {finding.problem}"
+        fault = Fault(("upstreams", finding.upstream), what, severity="warning")
         problems.append(document.locate(fault))
     known = [name for name, one in seen.items() if not one.missing]
-    agents = agents_of(loaded.config, kept, {name: one.card for name, one in seen.items()}, toolsets)
+    cards = {name: one.card for name, one in seen.items()}
+    agents = agents_of(loaded.config, kept, cards, governance.toolsets_of(loaded.config))
     return [*problems, *_policy_problems(loaded, governance.world_of(loaded.config, catalog, known, agents))]
 
 

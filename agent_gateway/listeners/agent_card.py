@@ -39,7 +39,7 @@ async def serve_card(
         await send({"type": "http.response.body", "body": b""})
         return
     if principal is not None:
-        gateway.record_list(principal, route.name, {}, len(body))
+        gateway.record_list("GetAgentCard", principal, route.name, {}, len(body))
     await send_bytes(send, 200, body, [(b"content-type", b"application/json"), *common])
 
 

@@ -1,7 +1,7 @@
 """One POST at an MCP endpoint: read the message, find its era, give it to whom it is for.
 
 Protocol housekeeping (`initialize`, `server/discover`, `ping`) is answered from
-memory. Lists and calls are governed: `mcp_tools`.
+memory. Lists and calls are governed: `mcp_lists`, `mcp_tools`.
 """
 
 from agent_gateway.audit import records
@@ -10,14 +10,16 @@ from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import take_answer
 from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.mcp_tools import call_tool, list_tools
+from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import discover, envelope, progress
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
 from mcp_registry.protocol.errors import ProtocolError
+from mcp_registry.protocol.lists import BY_METHOD
 from mcp_registry.protocol.versions import Era
 
 
@@ -74,8 +76,8 @@ async def _serve_request(request: McpRequest) -> None:
     discover.require_method(method, request.era)
     if method == "tools/call":
         await call_tool(request)
-    elif method == "tools/list":
-        await list_tools(request)
+    elif method in BY_METHOD:
+        await serve_list(request, BY_METHOD[method])
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":

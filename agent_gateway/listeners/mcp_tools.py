@@ -1,4 +1,4 @@
-"""MCP's governed methods: `tools/list`, and `tools/call` through the pipeline.
+"""MCP's `tools/call` through the pipeline.
 
 Describing a call and sending it on is all that is MCP's own here; what happens
 in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
@@ -20,7 +20,6 @@ from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
-from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
@@ -34,7 +33,6 @@ from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translate_error
 
 CALL_SCOPE = "tools:call"
-CURSOR_LIFE_S = 3600.0
 
 
 # --- call ------------------------------------------------------------------------------------
@@ -192,47 +190,3 @@ def is_tool_error(result: Raw) -> bool:
         return _OUTCOME.decode(result).isError is True
     except msgspec.DecodeError:
         return False
-
-
-# --- list ------------------------------------------------------------------------------------
-
-
-async def list_tools(request: McpRequest) -> None:
-    """Answer `tools/list`: what this caller may call, page by page, saying when something is missing."""
-    inbound, gateway = request.inbound, request.inbound.gateway
-    offset = _offset(request)
-    listing = gateway.listing(inbound.snapshot, inbound.principal, inbound.route.path)
-    if offset > len(listing.visible):
-        raise ProtocolError(INVALID_PARAMS, "this cursor leads nowhere", hint="list again from the start")
-    items, following = listing.page(request.era, offset, inbound.snapshot.config.limits.page_items)
-    cursor = None if following is None else _seal_cursor(request, following)
-    result = results.list_result(items, request.reader, next_cursor=cursor, degraded=listing.degraded)
-    body = envelope.response(request.message.id, result)
-    gateway.record_list(inbound.principal, inbound.route.name, request.trace_context(), len(body))
-    await send_bytes(inbound.send, 200, body)
-
-
-def _seal_cursor(request: McpRequest, offset: int) -> str:
-    inbound, gateway = request.inbound, request.inbound.gateway
-    until = gateway.services.clock() + CURSOR_LIFE_S
-    return gateway.sealer.seal(_cursor_purpose(request), inbound.principal, b"%d" % offset, until)
-
-
-def _cursor_purpose(request: McpRequest) -> str:
-    return f"cursor:{request.inbound.route.name}"
-
-
-def _offset(request: McpRequest) -> int:
-    cursor = request.message.parsed.get("cursor")
-    if cursor is None:
-        return 0
-    if not isinstance(cursor, str):
-        raise ProtocolError(INVALID_PARAMS, "`cursor` must be a string")
-    gateway, inbound = request.inbound.gateway, request.inbound
-    try:
-        opened = gateway.sealer.open(_cursor_purpose(request), inbound.principal, cursor, gateway.services.clock())
-    except Refusal:
-        raise ProtocolError(
-            INVALID_PARAMS, "this cursor is not one of ours", hint="list again from the start"
-        ) from None
-    return int(opened)

@@ -22,7 +22,7 @@ from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
 from mcp_registry import names
-from mcp_registry.catalog import ToolRule, Toolset, ruled
+from mcp_registry.catalog import Rule, Toolset, ruled
 
 PREFIX = "/a2a/"
 _BINDINGS: Mapping[str, Binding] = {"jsonrpc": "JSONRPC", "http+json": "HTTP+JSON"}
@@ -81,7 +81,7 @@ def make_agent(
 ) -> RemoteAgent:
     """Return the agent as it is served; without a usable card, one of which nothing is."""
     tags = frozenset(config.tags)
-    own = ToolRule("*", tags, config.risk, config.read_only, config.price_micros)
+    own = Rule("*", tags, config.risk, config.read_only, config.price_micros)
     card = seen.approved
     whole = Capability(name, name, name, "agent", pin="" if card is None else cards.pin(name, card.raw))
     capability = _in_toolsets(ruled(whole, own) or whole, toolsets)
@@ -90,7 +90,7 @@ def make_agent(
     rules = [
         own,
         *(
-            ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
+            Rule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
             for pattern, rule in config.rules().items()
         ),
     ]
@@ -98,7 +98,7 @@ def make_agent(
     return RemoteAgent(name, config, upstream, card, targets_of(config, card), capability, skills, seen.drift)
 
 
-def _skills(name: str, card: Card, rules: Sequence[ToolRule]) -> Iterator[tuple[str, Capability | None]]:
+def _skills(name: str, card: Card, rules: Sequence[Rule]) -> Iterator[tuple[str, Capability | None]]:
     usable = [skill.id for skill in card.skills if not names.problem_with(skill.id)]
     public = names.public_names(name, usable)
     for skill in card.skills:
@@ -108,7 +108,7 @@ def _skills(name: str, card: Card, rules: Sequence[ToolRule]) -> Iterator[tuple[
 
 
 def _in_toolsets(capability: Capability, toolsets: Sequence[Toolset]) -> Capability:
-    held = frozenset(toolset.name for toolset in toolsets if toolset.holds(capability.name))
+    held = frozenset(toolset.name for toolset in toolsets if toolset.names(capability.name))
     return replace(capability, toolsets=held)
 
 

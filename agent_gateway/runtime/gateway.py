@@ -34,12 +34,13 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
+from mcp_registry.protocol.lists import ItemKind
 
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
-_EVERY_TOOL = Capability(name="*", native="*", upstream="*")
+_ANYTHING = Capability(name="*", native="*", upstream="*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,15 @@ class Gateway:
         title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
         return discover.Server(self.server_info, title, list_changed=True)
 
-    def listing(self, snapshot: Snapshot, principal: Principal, path: str) -> Listing:
-        """Return what `principal` sees at the endpoint `path`, from cache when nothing changed."""
-        return self._listings.get(snapshot, principal, path)
+    def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
+        """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
+        return self._listings.get(snapshot, principal, path, kind)
 
-    def visible_names(self, principal: Principal, path: str) -> tuple[str, ...]:
+    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
         """Return the names listed now; empty when the endpoint is gone."""
         if path not in self.snapshot.routes:
             return ()
-        return self.listing(self.snapshot, principal, path).names
+        return self.listing(self.snapshot, principal, path, kind).names
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -151,11 +152,13 @@ class Gateway:
         except Unavailable as refusal:
             log(logging.ERROR, "a refusal went unrecorded", code=code, why=refusal.message)
 
-    def record_list(self, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int) -> None:
+    def record_list(
+        self, method: str, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int
+    ) -> None:
         """Record that a list was given out, as a call that is decided on and ends at once."""
         services = self.services
         exchange = self.exchange(principal, route, context)
-        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route, "tools/list")
+        call = Call(exchange.id, principal, "list", _ANYTHING, {}, exchange.started_at, route, method)
         permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
         arguments = services.seal.of(principal.tenant, b"{}")
         trace = exchange.trace.onward()["traceparent"]

@@ -10,7 +10,8 @@ from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
 from gateway_policies.world import AgentEntry, UpstreamEntry, World
-from mcp_registry.catalog import Catalog
+from mcp_registry.catalog import Catalog, Toolset
+from mcp_registry.entries import Override
 
 
 def world_of(
@@ -20,7 +21,7 @@ def world_of(
 
     known  upstreams whose tools or card have been seen: only there is a missing tool or skill a mistake
     """
-    entries = catalog.entries.values()
+    entries = list(catalog.all())
     remote = [one for agent in agents.values() for one in (agent.capability, *agent.skills.values())]
     return World(
         tenants=frozenset(config.tenants),
@@ -37,6 +38,21 @@ def world_of(
         toolsets=frozenset(config.toolsets),
         arguments={entry.capability.key: entry.arguments for entry in entries},
     )
+
+
+def toolsets_of(config: Config) -> list[Toolset]:
+    """Return the configured toolsets."""
+    return [
+        Toolset(
+            name,
+            one.include,
+            one.exclude,
+            one.prompts,
+            one.resources,
+            {public: Override(shown.name, shown.description) for public, shown in one.tools.items()},
+        )
+        for name, one in config.toolsets.items()
+    ]
 
 
 def sources_of(loaded: Loaded, starter: str) -> list[PolicySource]:
