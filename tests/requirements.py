@@ -144,6 +144,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
+    "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
+    "mcp.sessions.capped": Requirement(
+        "issue 3, 3", "a caller with too many sessions loses its oldest, and nobody else one"
+    ),
+    "mcp.asking.workers": Requirement(
+        "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
+    ),
+    "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
@@ -176,6 +184,12 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "a2a.states-are-seen": Requirement(
         "issue 4.4", "the state of a task is seen in every answer and event, however an agent dresses it"
+    ),
+    "a2a.ai-catalog": Requirement(
+        "issue 4.7", "agents and servers stand in one AI Catalog and one RFC 9727 linkset, each once"
+    ),
+    "a2a.registry-search": Requirement(
+        "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
     ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(

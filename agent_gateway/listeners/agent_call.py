@@ -63,7 +63,7 @@ def described(inbound: AgentInbound, exchange: Exchange) -> Call:
     request = inbound.request
     exchange.arguments = request.body or b"{}"
     exchange.asked = inbound.agent.name
-    exchange.goes_on = request.operation not in MESSAGING  # asking after a task costs nothing; rates hold all the same
+    exchange.is_free = request.operation not in MESSAGING  # asking after a task costs nothing; rates hold all the same
     principal = inbound.principal if inbound.principal.txn else replace(inbound.principal, txn=exchange.id)
     arguments = request.parts.arguments()
     if inbound.skill:

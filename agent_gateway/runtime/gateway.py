@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
@@ -25,6 +26,7 @@ from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
+from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
@@ -53,12 +55,19 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
-    tasks  whose tasks of agents are whose
-    node   the worker's slot: ids that come back through a client say where they are known
+    tasks     whose tasks of agents are whose
+    siblings  the other workers; None: there are none
+    node      this worker's slot: ids that come back through a client say where they are known
     """
 
     def __init__(
-        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, tasks: Tasks, node: str = "0"
+        self,
+        services: Services,
+        sealer: Sealer,
+        snapshot: Snapshot,
+        chance: Chance,
+        tasks: Tasks,
+        siblings: Siblings | None = None,
     ) -> None:
         self.services = services
         self.sealer = sealer
@@ -66,10 +75,13 @@ class Gateway:
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
+        self.siblings = siblings or Siblings(None, "0")
+        node = self.siblings.node
         limits = self._limits
         self.sessions = Sessions(
-            services.clock, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
+            services.clock, self.siblings, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
         )
+        self.siblings.on("cancel", self._cancel_told)
         self.node = node
         self.asks = Asks(node)
         self.parked = ParkingLot()
@@ -134,6 +146,15 @@ class Gateway:
         limit = self.snapshot.config.limits.concurrency_per_principal
         return self.active.enter(principal.key, limit, key, reply)
 
+    def cancel(self, caller: tuple[str, ...], session_id: str, request_id: str | int) -> None:
+        """Cancel a legacy call, whichever worker runs it."""
+        if not self.active.cancel((caller, session_id, request_id)):
+            self.siblings.tell("cancel", session_id, msgspec.json.encode([caller, request_id]).decode())
+
+    def _cancel_told(self, session_id: str, text: str) -> None:
+        caller, request_id = _CANCEL.decode(text)
+        self.active.cancel((caller, session_id, request_id))
+
     # --- books ---------------------------------------------------------------------------
 
     def record_refusal(self, code: str, status: int, origin: records.Origin, principal: Principal | None) -> None:
@@ -165,3 +186,6 @@ class Gateway:
         services.recorder.append(records.decision(call, permit, (), arguments, self.snapshot.id, trace))
         traffic = records.Traffic(2, size_bytes, 0)
         services.recorder.append(records.outcome(call, services.clock(), "ok", "", traffic))
+
+
+_CANCEL = msgspec.json.Decoder(tuple[tuple[str, str, str, str], str | int])
