@@ -6,9 +6,16 @@ from collections.abc import Hashable
 from typing import Protocol
 
 from agent_gateway.listeners.body import ClientGone
-from agent_gateway.listeners.reply import Reply
 from agent_gateway.runtime.counting import Tally
 from gateway_policies.refusal import TooMuch
+
+
+class Alive(Protocol):
+    """An answer that can give a sign of life."""
+
+    last_write: float
+
+    async def sign_of_life(self, now: float) -> None: ...
 
 
 class InCharge:
@@ -16,7 +23,7 @@ class InCharge:
 
     __slots__ = ("_caller", "_key", "_reply", "_running", "_task", "is_done", "was_cancelled")
 
-    def __init__(self, running: "Running", caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+    def __init__(self, running: "Running", caller: Hashable, key: Hashable | None, reply: Alive) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._running, self._caller, self._key, self._reply, self._task = running, caller, key, reply, task
@@ -42,24 +49,16 @@ class InCharge:
         self._task.uncancel()
 
 
-class Silent(Protocol):
-    """An answer-to-be that can give a sign of life."""
-
-    last_write: float  # loop time
-
-    async def sign_of_life(self, now: float) -> None: ...
-
-
 class Running:
     """Every call of this worker that has not ended."""
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InCharge] = {}
-        self._replies: set[Silent] = set()
+        self._replies: set[Alive] = set()
         self._tally = Tally()
         self.plain_count = 0  # calls that `enter_plain` ever counted
 
-    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> InCharge:
+    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Alive) -> InCharge:
         """Count one call of `caller` until the block ends; raises `TooMuch` when `limit` run already.
 
         key  under which `cancel` finds it; None when nobody can ask for that
@@ -77,7 +76,7 @@ class Running:
         self._replies.add(reply)
         return in_charge
 
-    def enter_plain(self, caller: Hashable, limit: int, reply: Silent) -> bool:
+    def enter_plain(self, caller: Hashable, limit: int, reply: Alive) -> bool:
         """Count one call that is no task and that nobody cancels by name; False when `limit` run already."""
         if not self._tally.enter(caller, limit):
             return False
@@ -85,12 +84,12 @@ class Running:
         self.plain_count += 1
         return True
 
-    def left_plain(self, caller: Hashable, reply: Silent) -> None:
+    def left_plain(self, caller: Hashable, reply: Alive) -> None:
         """Forget a call that `enter_plain` counted."""
         self._replies.discard(reply)
         self._tally.leave(caller)
 
-    def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+    def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Alive) -> None:
         """Forget a call that has ended; `InCharge` calls this."""
         self._replies.discard(reply)
         self._tally.leave(caller)
