@@ -63,6 +63,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        trim(self.headers)
         self._is_in_head = False
         self.deadline = self.loop.time() + self.edge.body_timeout_s
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > self.edge.header_bytes:
@@ -107,6 +108,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(answer)
             self.transport.close()
+
+
+def trim(headers: list[tuple[bytes, bytes]]) -> None:
+    """Leave out the blanks behind header values, which the parser does not (RFC 9110, 5.5)."""
+    for place, (name, value) in enumerate(headers):
+        if value.endswith((b" ", b"\t")):
+            headers[place] = (name, value.rstrip(b" \t"))
 
 
 def protocol_with(limits: EdgeLimits) -> type[EdgeProtocol]:

@@ -77,7 +77,8 @@ def route(headers: Mapping[str, str], message: Request | Notification, *, has_se
     Raises `ProtocolError` for a legacy message without a session (400; 404 for one that is over),
     a version that we do not serve, missing `_meta` keys, and headers that disagree with the body.
     """
-    if message.method == "initialize" or has_session:
+    # A handshake that bears the keys of a later version is a request of that version, which has no such method.
+    if (message.method == "initialize" and META_VERSION not in message.meta) or has_session:
         return _legacy(headers, message)
     version = headers.get(wire.VERSION)
     if META_VERSION in message.meta or (version is not None and version not in LEGACY_VERSIONS):

@@ -5,10 +5,10 @@ One YAML file for each leg under `expected/`: version, then `scenario` or
 wrong as a failure that no entry names: either makes the run fail.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 
@@ -65,3 +65,19 @@ def judge(found: Found, known: Reasons, direct: Found | None = None) -> Verdict:
         if not entries:
             surprises[check] = why
     return Verdict(found, known, surprises, tuple(sorted(unused)))
+
+
+def shrink(leg: str, version: str, stale: Collection[str], folder: Path = FOLDER) -> None:
+    """Take entries that nothing bears out any more from a leg's file, line by line; nothing is ever added."""
+    path = folder / f"{leg}.yaml"
+    kept: list[str] = []
+    section = ""
+    for line in path.read_text().splitlines(keepends=True):
+        read: Any = yaml.safe_load(line)
+        key = next(iter(cast("dict[str, object]", read))) if isinstance(read, dict) else ""
+        if not line.startswith(" "):
+            section = key or section
+        elif section == version and key in stale:
+            continue
+        kept.append(line)
+    path.write_text("".join(kept))

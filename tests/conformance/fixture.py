@@ -73,6 +73,11 @@ async def _log(ctx: Context, text: str) -> None:
 # --- tools that answer alone -----------------------------------------------------------------
 
 
+def a_first_tool() -> str:
+    """Be the first in any order: the header scenarios call the first tool, and give no arguments."""
+    return "Called."
+
+
 def test_simple_text() -> str:
     """Return a text."""
     return "This is a simple text response for testing."
@@ -282,6 +287,7 @@ def template(id: str) -> str:  # noqa: A002 - the template's word
 
 
 ALONE: Final = (
+    a_first_tool,
     test_simple_text,
     test_image_content,
     test_audio_content,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.expected import judge, load
+from conformance.expected import judge, load, shrink
 from conformance.forwarder import MODERN, refusal_of
 from conformance.suite import Found, read
 
@@ -50,6 +50,20 @@ def test_a_leg_without_a_file_expects_nothing(tmp_path: Path) -> None:
     assert load("some", "2025-11-25", tmp_path) == {"ping": "not yet"}
     assert load("some", MODERN, tmp_path) == {}
     assert load("other", MODERN, tmp_path) == {}
+
+
+def test_what_passes_is_taken_out_of_its_version_only(tmp_path: Path) -> None:
+    text = """# why
+"2025-11-25":
+  ping: "not yet"
+  "stateless:one": "not yet"
+"2026-07-28":
+  ping: "not yet"
+"""
+    (tmp_path / "some.yaml").write_text(text)
+    shrink("some", "2025-11-25", ("ping", "stateless:one"), tmp_path)
+    assert (tmp_path / "some.yaml").read_text() == '# why\n"2025-11-25":\n"2026-07-28":\n  ping: "not yet"\n'
+    assert load("some", "2025-11-25", tmp_path) == {}
 
 
 @pytest.mark.parametrize(

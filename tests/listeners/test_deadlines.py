@@ -136,3 +136,18 @@ async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer() -> None:
             assert size > FLOOD
         finally:
             writer.close()
+
+
+async def test_blanks_around_a_header_value_are_no_part_of_it() -> None:
+    heard: list[tuple[bytes, bytes]] = []
+
+    async def listen(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend(scope["headers"])
+        await echo_length(scope, receive, send)
+
+    async with edge(listen) as port:
+        assert b"200 OK" in await talk(
+            port, b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nmcp-name: \t tool  \t\r\nempty:  \r\n\r\n"
+        )
+    assert (b"mcp-name", b"tool") in heard
+    assert (b"empty", b"") in heard

@@ -56,6 +56,11 @@ def test_initialize_negotiates_in_its_body_and_not_in_its_header() -> None:
     assert isinstance(got, LegacyRoute)
 
 
+def test_a_handshake_with_the_keys_of_a_later_version_is_a_request_of_that_version() -> None:
+    headers = {**HEADERS, "mcp-method": "initialize"}
+    assert isinstance(route(headers, message("initialize", {"_meta": META}), has_session=False), ModernRoute)
+
+
 def test_a_live_session_is_legacy_and_an_absent_version_is_the_oldest_without_header() -> None:
     headers = {"mcp-session-id": "s"}
     assert route(headers, message("tools/list"), has_session=True) == LegacyRoute("2025-03-26", "s")
