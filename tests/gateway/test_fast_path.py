@@ -26,7 +26,7 @@ from support.raw_upstream import (
     text,
 )
 from support.scenes import FILES, POLICY, check_books, of_kind, world
-from support.two_ways import Connection, Ways, request, same, two_ways, with_body
+from support.two_ways import Connection, Ways, idle, request, same, two_ways, with_body
 
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 POLICIES = (
@@ -237,16 +237,10 @@ async def _sent(one: TestGateway, upstream: RawUpstream, connection: Connection,
     before, heard = len(await one.settled()), len(upstream.heard)
     await connection.send(raw)
     said = await connection.answer()
-    await _idle(one)
+    await idle(one)
     records = [same(orjson.dumps(record, option=orjson.OPT_SORT_KEYS)) for record in (await one.settled())[before:]]
     asked = [_as_asked(one_request) for one_request in upstream.heard[heard:]]
     return same(said), records, asked
-
-
-async def _idle(one: TestGateway) -> None:
-    with anyio.fail_after(10):
-        while one.worker.gateway.active.count:  # noqa: ASYNC110 - the gateway tells nobody that it is idle
-            await anyio.sleep(0.01)
 
 
 def _as_asked(heard: bytes) -> bytes:
@@ -332,7 +326,7 @@ async def test_a_caller_that_leaves_cancels_its_call_at_the_upstream(tmp_path: P
             assert one.worker.gateway.active.plain_count == 1
             short.close()
             await gate.left.wait()
-        await _idle(one)
+        await idle(one)
         records = await one.settled()
         check_books(records)
         assert [record["status"] for record in of_kind(records, "outcome")] == ["cancelled"]

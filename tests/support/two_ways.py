@@ -38,6 +38,13 @@ async def two_ways(running: TestGateway, limits: EdgeLimits = EDGE) -> AsyncGene
         yield ways
 
 
+async def idle(running: TestGateway) -> None:
+    """Return once no call runs."""
+    async with asyncio.timeout(10):
+        while running.worker.gateway.active.count:  # the gateway tells nobody that it is idle
+            await asyncio.sleep(0.01)
+
+
 class Connection:
     """A connection of a client that says what a test wants."""
 
