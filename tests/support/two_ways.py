@@ -41,7 +41,7 @@ async def two_ways(running: TestGateway, limits: EdgeLimits = EDGE) -> AsyncGene
 async def idle(running: TestGateway) -> None:
     """Return once no call runs."""
     async with asyncio.timeout(10):
-        while running.worker.gateway.active.count:  # the gateway tells nobody that it is idle
+        while running.worker.gateway.active.count:  # noqa: ASYNC110 - the gateway tells nobody
             await asyncio.sleep(0.01)
 
 
