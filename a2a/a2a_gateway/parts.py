@@ -7,7 +7,7 @@ name the task or the webhook there must be only one.
 Source: A2A 1.0.1, 4.1 to 4.3; A2A 0.3.0, 6 and 7; ProtoJSON, "Field names".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -154,7 +154,8 @@ def _push_call(operation: Operation, version: Version, params: Object) -> Parts:
     tenant = text(params, "tenant")
     if operation is Operation.CREATE_PUSH:
         push = _created_push(params)
-        return Parts(tenant=tenant, task_id=text(params, "taskId"), config_id=push.id, push=push)
+        config_id = _one({push.id, text(params, "configId")}, "a push configuration has two ids")
+        return Parts(tenant=tenant, task_id=text(params, "taskId"), config_id=config_id, push=push)
     if version == "1.0":
         return Parts(tenant=tenant, task_id=text(params, "taskId"), config_id=text(params, "id"))
     task_id = _same(params, "id", "taskId")  # 0.3 calls the task `id` here
@@ -263,10 +264,16 @@ def text(members: Object, name: str, max_chars: int = MAX_ID_CHARS) -> str:
 
 def _same(members: Object, *names: str) -> str:
     """Return the one value that equivalent members have."""
-    values = {value for name in names if (value := text(members, name))}
-    if len(values) > 1:
-        raise invalid(f"{' and '.join(f'`{name}`' for name in names)} name different tasks")
-    return values.pop() if values else ""
+    named = " and ".join(f"`{name}`" for name in names)
+    return _one({text(members, name) for name in names}, f"{named} name different tasks")
+
+
+def _one(values: Set[str], problem: str) -> str:
+    """Return the value that is not empty, empty for none; raises `BadRequest` when there are two."""
+    found = values - {""}
+    if len(found) > 1:
+        raise invalid(problem)
+    return "".join(found)
 
 
 def _texts(members: Object, name: str, max_items: int) -> tuple[str, ...]:

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
+from a2a_gateway import raw
+
 MAX_ESCAPES: Final = 3  # layers of percent escapes that are looked through
 HIDDEN: Final = "hidden.invalid"  # stands where a host stood; RFC 2606 keeps it from ever being one
 
@@ -56,6 +60,15 @@ class Scrubber:
             members = cast("Mapping[str, object]", value)
             return {self.text(name): self.value(member) for name, member in members.items()}
         return value
+
+    def body(self, body: bytes) -> bytes:
+        """Return a JSON body scrubbed, the same bytes when nothing in it is hidden; what is no JSON as text."""
+        try:
+            value = raw.parse(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self.text(body.decode(errors="replace")).encode()
+        clean = self.value(value)
+        return body if clean == value else bytes(raw.write(clean))
 
 
 def _any(hosts: list[str]) -> str:

@@ -73,3 +73,11 @@ def test_no_host_survives(before: str, after: str, is_upper: bool) -> None:
     host = "agent.internal"
     clean = scrubbed(before + (host.upper() if is_upper else host) + after, f"http://{host}:1/")
     assert host not in json.dumps(clean, ensure_ascii=False).casefold()
+
+
+def test_a_body_is_the_same_bytes_when_nothing_in_it_is_hidden() -> None:
+    scrubber = Scrubber(["http://a.b/"], OURS)
+    assert scrubber.body(b'{ "n": 1.00 }') == b'{ "n": 1.00 }'
+    assert scrubber.body(b'{"e":"http://a.b/x","n":1}') == b'{"e":"https://gw.example/a2a/r","n":1}'
+    assert scrubber.body(b"<p>a.b is down") == f"<p>{HIDDEN} is down".encode()
+    assert scrubber.body(b"\xff a.b") == f"\ufffd {HIDDEN}".encode()

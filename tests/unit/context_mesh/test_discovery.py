@@ -14,9 +14,13 @@ from context_mesh.discovery.recognise import documents, recognise
 ODD: list[object] = [None, 5, "x", [], {}, [None, 5], {"linkset": 5}, {"spec": []}, {"log": {"entries": [None, {}]}}]
 
 
+def as_list(value: Any) -> list[Any]:
+    return [*value] if isinstance(value, list) else [value]
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_whatever_a_source_holds_nothing_is_raised(odd: Any) -> None:
-    some: list[Any] = odd if type(odd) is list else [odd]
+    some = as_list(odd)
     found = [
         *from_api_catalog(odd, "https://x.example"), *from_backstage(some), *from_kubernetes(some), *from_kong(odd),
         *from_apim(odd), *from_har(odd), *from_apigee({}),
