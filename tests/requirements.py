@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "fast-path-is-invisible": Requirement(
+        "DESIGN, choices",
+        "plain calls get the same answers, records and upstream requests by either way through the gateway",
+    ),
     "invariant.listed-iff-callable": Requirement(
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
@@ -138,6 +142,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
+    "mcp.stdio-face": Requirement(
+        "issue 3",
+        "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
+    ),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
@@ -235,6 +243,18 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- agents ----------------------------------------------------------------------------
     "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
     "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
+    "a2a.foreign-is-unknown": Requirement(
+        "issue 4", "a foreign task or context answers byte for byte like one that never was, on every operation"
+    ),
+    "a2a.own-tasks-only": Requirement("issue 4", "a list of tasks shows one's own, and its page tokens are one's own"),
+    "a2a.one-decision": Requirement(
+        "issue 4", "the same operation over either binding and version is one decision and one record"
+    ),
+    "a2a.version-matrix": Requirement("A2A 1.0.1, 3.6", "a version is what header or query say; none is 0.3"),
+    "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
+    "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
+    "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),

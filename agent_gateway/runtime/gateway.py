@@ -24,10 +24,11 @@ from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
-from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import begin
 from gateway_policies.call import Call, Capability
@@ -56,15 +57,23 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
+    tasks     whose tasks of agents are whose
     siblings  the other workers; None: there are none
     node      this worker's slot: ids that come back through a client say where they are known
     """
 
     def __init__(
-        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, siblings: Siblings | None = None
+        self,
+        services: Services,
+        sealer: Sealer,
+        snapshot: Snapshot,
+        chance: Chance,
+        tasks: Tasks,
+        siblings: Siblings | None = None,
     ) -> None:
         self.services = services
         self.sealer = sealer
+        self.tasks = tasks
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
@@ -144,7 +153,7 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
 
-    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> InCharge:
+    def running(self, principal: Principal, key: Hashable | None, reply: Alive) -> InCharge:
         """Count a call as running until the block ends; raises `TooMuch` beyond the caller's share of this worker."""
         limit = self.snapshot.config.limits.concurrency_per_principal
         return self.active.enter(principal.key, limit, key, reply)

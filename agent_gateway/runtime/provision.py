@@ -20,10 +20,12 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
 from agent_gateway.ports import Clock, Listed, McpUpstream, ServerInfo
 from agent_gateway.runtime import governance
-from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
+from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, look_at_agent, paths_of, routes_of
+from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
-from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
+from agent_gateway.upstreams.a2a_http import HttpAgent
 from gateway_policies import strict_json
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
@@ -59,6 +61,7 @@ class Seen:
     lists: Mapping[ItemKind, Listed] = field(default_factory=dict[ItemKind, Listed])
     unlisted: Mapping[ItemKind, str] = field(default_factory=dict[ItemKind, str])
     info: ServerInfo | None = None
+    card: SeenCard = UNSEEN  # of an agent; it has no definitions
 
 
 class Provisioner:
@@ -76,26 +79,30 @@ class Provisioner:
     def upstreams(self, loaded: Loaded, previous: Mapping[str, Kept]) -> dict[str, Kept]:
         """Return the upstreams of a configuration, those unchanged as they are. Raises `BadConfiguration`."""
         try:
-            return make_upstreams(loaded, previous, self._clock)
+            delegator = delegator_of(loaded, self._keep.keys, self._clock)
+            return make_upstreams(loaded, previous, self._clock, delegator.hop_token)
         except ValueError as error:
             raise BadConfiguration([f"upstreams: {error}"]) from error
 
     def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         config = loaded.config
-        catalog = assemble([seen[name].part for name in kept], governance.toolsets_of(config))
+        toolsets = governance.toolsets_of(config)
+        catalog = assemble([seen[name].part for name in kept], toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
-        world = governance.world_of(config, catalog, set(kept) - set(missing))
+        remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
+        world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
-        views = _views(config, catalog, kept)
-        endpoints = _endpoints(loaded, views)
+        views = _views(config, catalog, [name for name in kept if name not in remote])
+        agent_paths = paths_of(remote)
+        endpoints = _endpoints(loaded, [*views, *agent_paths])
         try:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
             raise BadConfiguration([f"agents: {error}"]) from error
         data = config.listeners.data
         return Snapshot(
-            id=_digest(loaded, bundle, catalog, missing),
+            id=_digest(loaded, bundle, catalog, missing, remote),
             config=config,
             identity=identity,
             head_rules=HeadRules(
@@ -107,7 +114,9 @@ class Provisioner:
             bundle=bundle,
             charges=ChargeTable(governance.budgets_of(config)),
             rates=RateRules(governance.rates_of(config)),
-            upstreams={name: one.upstream for name, one in kept.items()},
+            upstreams={name: one.upstream for name, one in kept.items() if not isinstance(one.upstream, HttpAgent)},
+            agents=remote,
+            agent_routes=routes_of(agent_paths, endpoints),
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
@@ -150,21 +159,21 @@ def _bundle(sources: Sequence[PolicySource], world: World) -> tuple[PolicyBundle
     return bundle, [str(one) for one in bundle.findings]
 
 
-def _views(config: Config, catalog: Catalog, kept: Mapping[str, Kept]) -> dict[str, tuple[str, View]]:
+def _views(config: Config, catalog: Catalog, servers: Sequence[str]) -> dict[str, tuple[str, View]]:
     """Return (route name, view) by path; the first is the default endpoint."""
     views = {"/mcp": ("mcp", catalog.toolsets.get("default") or catalog.everything)}
     views.update({f"/mcp/{name}": (name, catalog.toolsets[name]) for name in config.toolsets})
-    views.update({f"/servers/{name}/mcp": (f"servers/{name}", catalog.servers[name]) for name in kept})
+    views.update({f"/servers/{name}/mcp": (f"servers/{name}", catalog.servers[name]) for name in servers})
     return views
 
 
-def _endpoints(loaded: Loaded, views: Mapping[str, object]) -> Endpoints:
+def _endpoints(loaded: Loaded, paths: Sequence[str]) -> Endpoints:
     issuers = [issuer.issuer for issuer in loaded.config.issuers.values()]
     if loaded.config.token_service.enabled:
         issuers.insert(0, issuer_url(loaded))
     listeners = loaded.config.listeners
     others = (listeners.admin.token_audience,)
-    return Endpoints(listeners.data.url, tuple(views), SCOPES, tuple(issuers), others)
+    return Endpoints(listeners.data.url, tuple(paths), SCOPES, tuple(issuers), others)
 
 
 def _routes(views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:
@@ -174,10 +183,18 @@ def _routes(views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict
     }
 
 
-def _digest(loaded: Loaded, bundle: PolicyBundle, catalog: Catalog, missing: Mapping[str, str]) -> str:
+def _digest(
+    loaded: Loaded,
+    bundle: PolicyBundle,
+    catalog: Catalog,
+    missing: Mapping[str, str],
+    agents: Mapping[str, RemoteAgent],
+) -> str:
     digest = hashlib.sha256(f"{loaded.digest}\n{bundle.stamp}\n".encode())
     for entry in catalog.all():
         digest.update(f"{entry.capability.key} {entry.capability.pin}\n".encode())
+    for name, agent in agents.items():
+        digest.update(f"{name} {agent.capability.pin} {agent.drift}\n".encode())
     digest.update(repr(sorted(missing.items())).encode())
     return digest.hexdigest()[:16]
 
@@ -195,9 +212,14 @@ def starter_policies() -> str:
 # --- what upstreams show -----------------------------------------------------------------------
 
 
-async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen | None) -> Seen:
-    """Ask one upstream for its lists; what it showed before stays known when it does not answer."""
+async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, before: Seen | None) -> Seen:
+    """Ask one upstream for its lists or its card; what it showed before stays known when it does not answer."""
     config = loaded.config.upstreams[name]
+    if isinstance(upstream, HttpAgent):
+        card = await look_at_agent(
+            upstream, service_principal(loaded.config), before.card if before is not None else None
+        )
+        return Seen(UpstreamCatalog(name, (), ()), card.missing, card=card)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
             tools = await upstream.list_items("tools", service_principal(loaded.config))

@@ -1,6 +1,6 @@
 """Prompts, resources and completions: every client era, every upstream era, one governed way."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,8 @@ from support.scenes import FILES, check_books, of_kind, world
 
 Mode = Literal["auto", "legacy", "2026-07-28"]
 MODES: tuple[Mode, ...] = ("auto", "legacy", "2026-07-28")
-OPEN = FILES | {
+OPEN = {
+    **FILES,
     "main__cedar": """
 @id("all") permit (principal in Tenant::"acme", action, resource);
 @id("no-secrets") @reason("secrets are not for acme")
@@ -37,7 +38,7 @@ when { context.args has uri && context.args.uri like "*secret*" };
 @id("one-topic") forbid (principal, action == Action::"get", resource)
 when { context.args has topic && context.args.topic == "war" };
 @id("no-drafts") forbid (principal, action, resource) when { resource.tags.contains("draft") };
-"""
+""",
 }
 
 
@@ -79,6 +80,7 @@ async def test_every_client_reads_every_upstream(tmp_path: Path, servers: dict[s
                         if mode == "2026-07-28":
                             continue  # this client asks for nothing before its first call
                         assert client.server_capabilities.completions is not None
+                        assert client.server_info is not None
                         assert (client.server_info.name, client.server_info.version) == ("sdk-catalog", "4.5.6")
                         assert "read the notes first" in (client.instructions or "")
             records = await gate.settled()
@@ -161,7 +163,7 @@ async def echo_nothing(call: Any) -> None:
     raise AssertionError(f"no tool is called here: {call.name}")
 
 
-async def asked(gate: TestGateway, method: str, params: dict[str, object], era: str = "modern") -> dict[str, Any]:
+async def asked(gate: TestGateway, method: str, params: Mapping[str, object], era: str = "modern") -> dict[str, Any]:
     """Return the JSON-RPC answer to one request of the planner's."""
     async with gate.client(gate.token("planner")) as client:
         if era == "modern":

@@ -1,6 +1,8 @@
 """A real MCP server with prompts, resources, templates and completions: `mcp_server_main` with another server in it."""
 
-import mcp_server_main
+import sys
+from pathlib import Path
+
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
@@ -43,5 +45,8 @@ async def completes(
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from support import mcp_server_main
+
     mcp_server_main.server = server
     mcp_server_main.main()

@@ -31,7 +31,11 @@ def test_what_one_declares_the_endpoint_declares() -> None:
 
 
 def test_what_is_not_served_is_not_declared() -> None:
-    declared = {"resources": {"subscribe": True}, "logging": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}}
+    declared: dict[str, Any] = {
+        "resources": {"subscribe": True},
+        "logging": {},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+    }
     assert joined(declared, era="legacy", served=frozenset()) == {
         "tools": {"listChanged": True},
         "resources": {"listChanged": True},
@@ -48,5 +52,5 @@ def test_extensions_are_joined_and_the_first_word_counts() -> None:
     )
     assert made["extensions"] == {"a": {"n": None}, "b": 1, "c": {}}
     assert made["experimental"] == {"x": {}}
-    many = joined({"extensions": {f"e{n}": {} for n in range(MAX_EXTENSIONS + 5)}})
+    many = joined({"extensions": {f"e{n}": 1 for n in range(MAX_EXTENSIONS + 5)}})
     assert len(many["extensions"]) == MAX_EXTENSIONS

@@ -62,7 +62,7 @@ def test_an_interim_answer_is_no_answer_to_keep() -> None:
 
 @pytest.mark.parametrize("method", ["prompts/get", "resources/read", "completion/complete"])
 def test_legacy_readers_lose_what_is_modern(method: str) -> None:
-    modern = {
+    modern: dict[str, Any] = {
         "resultType": "complete",
         "ttlMs": 5,
         "cacheScope": "public",
