@@ -86,7 +86,7 @@ class ApiAccess:
     schemes: SchemeSecrets
 
 
-class OpenApiUpstream:
+class OpenApi:
     """One API.
 
     http     its own client, closed with it

@@ -17,7 +17,7 @@ from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
-from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, OpenApiUpstream
+from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, OpenApi
 from context_mesh.openapi.model import (
     NO_SCHEMA,
     Argument,
@@ -53,7 +53,7 @@ def tool(name: str, one: Operation, arguments: Sequence[Argument] = ()) -> Tool:
 class World:
     """An upstream in front of the echoing API."""
 
-    api: OpenApiUpstream
+    api: OpenApi
     backend: Backend
     clock: FakeClock
 
@@ -106,7 +106,7 @@ async def world(
         )
         settings = ApiSettings("api", exchange, shape or Shape())
         answers = KeptAnswers(folder / "answers", clock)
-        yield World(OpenApiUpstream(settings, made, http, ApiAccess(always, schemes), answers, clock), served, clock)
+        yield World(OpenApi(settings, made, http, ApiAccess(always, schemes), answers, clock), served, clock)
 
 
 SEARCH = tool(
