@@ -1,7 +1,8 @@
 """From configuration and the folder of an API to its running upstream."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import orjson
@@ -9,18 +10,20 @@ from msgspec import Raw
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.upstream_openapi import BasicAuth, KeyAuth, OpenApiUpstream, SchemeAuth
+from agent_gateway.config.upstreams import HeaderAuth
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.identity.broker import ClientCredentials, posting
 from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, SchemeSecrets
-from agent_gateway.mesh.approved import Approved, approved_tools
+from agent_gateway.mesh.approved import approved_tools
 from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.ports import Clock
 from agent_gateway.runtime.schemas import BadSchema, SchemaMistake, compile_schema
 from agent_gateway.stores.answers import KeptAnswers
+from agent_gateway.telemetry.logs import log
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
-from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, Check, OpenApi
+from agent_gateway.upstreams.openapi import READ_RESULT, ApiAccess, ApiSettings, ApiTool, ApiTools, Check, OpenApi
 from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import Site, origin_of
 from context_mesh.wire.plan import Placing
@@ -53,7 +56,7 @@ def inputs_of(name: str, config: OpenApiUpstream, loaded: Loaded) -> ApiInputs:
 
 
 def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, clock: Clock) -> OpenApi:
-    """Return the upstream of an API; raises `ValueError` when its folder cannot be served."""
+    """Return the upstream of an API; its folder is read when its tools are first asked for."""
     config = inputs.config
     rules = EgressRules(allow_private=config.allow_private)
     pool = HttpPool(
@@ -76,23 +79,57 @@ def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, 
         downloads=frozenset(origin_of(url) for url in config.downloads),
         poll_s=config.poll_s,
     )
-    approved = approved_tools(ApiFolder(loaded.base_dir / config.folder_of(name)))
-    settings = ApiSettings(name, exchange, Shape(max_chars=config.answer_chars), approved.instructions)
+    folder = ApiFolder(loaded.base_dir / config.folder_of(name))
+
+    def load() -> ApiTools:
+        approved = approved_tools(folder)
+        for finding in approved.findings:
+            log(logging.WARNING, "a tool of an API is not served", upstream=name, why=finding)
+        return ApiTools(served(config, approved.tools), approved.instructions)
+
+    settings = ApiSettings(name, exchange, Shape(max_chars=config.answer_chars))
     answers = KeptAnswers(loaded.data_dir / "answers" / name, clock)
-    return OpenApi(settings, served(config, approved), pool, ApiAccess(always, schemes), answers, clock)
+    return OpenApi(settings, load, pool, ApiAccess(always, schemes), answers, clock)
 
 
-def served(config: OpenApiUpstream, approved: Approved) -> list[ApiTool]:
-    """Return approved tools as they are served: with their site, their definition and their whole schema."""
+def served(config: OpenApiUpstream, tools: Sequence[Tool]) -> list[ApiTool]:
+    """Return tools as they are served: with their site, their definition and their whole schema."""
     site = Site(config.url, dict(config.servers), dict(config.variables))
     found: list[ApiTool] = []
-    for tool in approved.tools:
+    for approved in tools:
+        tool = _without(approved, config.auth.name) if isinstance(config.auth, HeaderAuth) else approved
         places = frozenset(
             place.partition(".")[2] for place in config.slashes_in if place.partition(".")[0] == tool.name
         )
         definition = Raw(orjson.dumps(tool.definition()))
         found.append(ApiTool(tool, Placing(site, tool.arguments, places), definition, check_of(tool)))
     return found
+
+
+def _without(tool: Tool, header: str) -> Tool:
+    """Return a tool without the arguments that would set the operator's own header."""
+    own = {
+        one.name
+        for one in tool.arguments
+        if one.parameter is not None
+        and one.parameter.location == "header"
+        and one.parameter.name.lower() == header.lower()
+    }
+    if not own:
+        return tool
+    whole = _schema_without(tool.full_schema, own)
+    shown = whole if tool.input_schema is tool.full_schema else _schema_without(tool.input_schema, own)
+    left = tuple(one for one in tool.arguments if one.name not in own)
+    return replace(tool, input_schema=shown, full_schema=whole, arguments=left)
+
+
+def _schema_without(schema: Mapping[str, object], names: set[str]) -> dict[str, object]:
+    changed = dict(schema)
+    properties = cast("Mapping[str, object]", schema.get("properties", {}))
+    changed["properties"] = {name: one for name, one in properties.items() if name not in names}
+    required = [name for name in cast("list[str]", schema.get("required", [])) if name not in names]
+    changed.pop("required", None)
+    return {**changed, "required": required} if required else changed
 
 
 def check_of(tool: Tool) -> Check | None:
@@ -110,7 +147,8 @@ def grades_of(upstream: object) -> Sequence[ToolRule]:
     """Return our grades of an API's tools, as the rules that an operator's come after."""
     if not isinstance(upstream, OpenApi):
         return ()
-    return [
+    reads_on = ToolRule(READ_RESULT, risk=0, read_only=True)
+    return [reads_on] + [
         ToolRule(
             tool.name,
             tags=frozenset(f"api-{name}"[:32] for name in map(_tag, tool.toolsets) if name),

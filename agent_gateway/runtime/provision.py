@@ -20,6 +20,7 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
 from agent_gateway.ports import Clock, McpUpstream
 from agent_gateway.runtime import governance
+from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
@@ -57,11 +58,13 @@ class Seen:
     """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
 
     definitions  what it said, as it came: to be read again when the configuration's rules change
+    grades       our own grades of its tools, which the operator's rules come after
     """
 
     part: UpstreamCatalog
     missing: str = ""  # public reason; empty while it answers
     definitions: Sequence[Raw] = ()
+    grades: Sequence[ToolRule] = ()
 
 
 class Provisioner:
@@ -208,17 +211,18 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream, before: Seen
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
         return _unseen(name, before, refusal.message)
-    return Seen(await _read(loaded, name, definitions), definitions=definitions)
+    grades = grades_of(upstream)
+    return Seen(await _read(loaded, name, definitions, grades), definitions=definitions, grades=grades)
 
 
 async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
     """Return what an upstream showed before, by the rules of another configuration, without asking it again."""
-    return replace(before, part=await _read(loaded, name, before.definitions))
+    return replace(before, part=await _read(loaded, name, before.definitions, before.grades))
 
 
-async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw]) -> UpstreamCatalog:
+async def _read(loaded: Loaded, name: str, definitions: Sequence[Raw], grades: Sequence[ToolRule]) -> UpstreamCatalog:
     config = loaded.config.upstreams[name]
-    rules = [
+    rules = [*grades] + [
         ToolRule(pattern, frozenset(rule.tags), rule.risk, rule.read_only, rule.price_micros, rule.hide)
         for pattern, rule in config.rules().items()
     ]

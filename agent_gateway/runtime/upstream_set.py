@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
+from agent_gateway.config.upstream_openapi import OpenApiUpstream as ApiConfig
 from agent_gateway.config.upstreams import ClientCredentialsAuth, HeaderAuth
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.identity.broker import Broker, ClientCredentials, StaticHeader, UpstreamCredential, posting
 from agent_gateway.ports import Clock, McpUpstream
+from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
 from agent_gateway.upstreams.build import build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
 from gateway_policies.principal import Principal
@@ -24,7 +26,7 @@ Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 class Kept:
     """One running upstream and everything it was made from."""
 
-    settings: UpstreamSettings
+    settings: UpstreamSettings | ApiInputs
     credential: UpstreamCredential
     upstream: McpUpstream
 
@@ -33,18 +35,29 @@ def make_upstreams(loaded: Loaded, previous: Mapping[str, Kept], clock: Clock) -
     """Return every enabled upstream; those whose settings and secrets are unchanged are the same objects."""
     found: dict[str, Kept] = {}
     for name, config in loaded.config.upstreams.items():
-        if not config.enabled or not isinstance(config, McpConfig):
+        if not config.enabled or not isinstance(config, McpConfig | ApiConfig):
             continue
-        settings, credential = settings_of(name, config, loaded), credential_of(config, loaded)
+        credential = credential_of(config, loaded)
+        settings = (
+            settings_of(name, config, loaded) if isinstance(config, McpConfig) else inputs_of(name, config, loaded)
+        )
         kept = previous.get(name)
         if kept is not None and kept.settings == settings and kept.credential == credential:
             found[name] = kept
             continue
-        upstream = build_upstream(
-            settings, credentials=_credentials(name, settings, credential, clock), clock=clock, environ=os.environ
-        )
-        found[name] = Kept(settings, credential, upstream)
+        found[name] = Kept(settings, credential, _made(name, settings, credential, loaded, clock))
     return found
+
+
+def _made(
+    name: str, settings: UpstreamSettings | ApiInputs, credential: UpstreamCredential, loaded: Loaded, clock: Clock
+) -> McpUpstream:
+    if isinstance(settings, ApiInputs):
+        rules = EgressRules(allow_private=settings.config.allow_private)
+        always = _credentials(name, rules, settings.config.url, credential, clock)
+        return make_api(name, settings, loaded, always, clock)
+    credentials = _credentials(name, settings.rules, settings.url, credential, clock)
+    return build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
 
 
 def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSettings:
@@ -75,7 +88,7 @@ def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetting
     )  # fmt: skip
 
 
-def credential_of(config: McpConfig, loaded: Loaded) -> UpstreamCredential:
+def credential_of(config: McpConfig | ApiConfig, loaded: Loaded) -> UpstreamCredential:
     """Return what the gateway proves itself with at this upstream."""
     if config.url is None:
         return UpstreamCredential("")
@@ -93,10 +106,10 @@ def credential_of(config: McpConfig, loaded: Loaded) -> UpstreamCredential:
     return UpstreamCredential(origin)
 
 
-def _credentials(name: str, settings: UpstreamSettings, credential: UpstreamCredential, clock: Clock) -> Credentials:
-    broker = Broker({name: credential}, post_form=posting(ControlClient(settings.rules)), clock=clock)
+def _credentials(name: str, rules: EgressRules, url: str, credential: UpstreamCredential, clock: Clock) -> Credentials:
+    broker = Broker({name: credential}, post_form=posting(ControlClient(rules)), clock=clock)
 
     async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
-        return await broker.headers(principal, name, settings.url)
+        return await broker.headers(principal, name, url)
 
     return headers

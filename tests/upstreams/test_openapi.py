@@ -17,7 +17,7 @@ from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
-from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, OpenApi
+from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, ApiTools, OpenApi
 from context_mesh.openapi.model import (
     NO_SCHEMA,
     Argument,
@@ -106,7 +106,11 @@ async def world(
         )
         settings = ApiSettings("api", exchange, shape or Shape())
         answers = KeptAnswers(folder / "answers", clock)
-        yield World(OpenApi(settings, made, http, ApiAccess(always, schemes), answers, clock), served, clock)
+        yield World(
+            OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock),
+            served,
+            clock,
+        )
 
 
 SEARCH = tool(
@@ -253,9 +257,13 @@ async def test_the_operators_own_header_goes_with_every_call(tmp_path: Path) -> 
     async def always(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
         return [(b"authorization", b"Bearer " + principal.id.encode())]
 
-    one, other = tool("get", operation("/x", security=((KEY,),))), tool("both", operation("/x", security=((BASIC,),)))
+    header = Argument("h", parameter=parameter("Authorization", "header", "simple", False))
+    one, other = (
+        tool("get", operation("/x", security=((KEY,),)), [header]),
+        tool("both", operation("/x", security=((BASIC,),))),
+    )
     async with world(tmp_path, one, other, always=always, credentials={"basic": Basic("u", "p")}) as api:
-        assert (await api.call("get"))["structuredContent"]["headers"]["authorization"] == "Bearer alice"
+        assert (await api.call("get", {"h": "x"}))["structuredContent"]["headers"]["authorization"] == "Bearer alice"
         assert (await api.call("both"))["structuredContent"]["headers"]["authorization"] == "Basic dTpw"
 
 
@@ -378,7 +386,7 @@ async def test_it_lists_its_tools_and_the_one_that_reads_on(tmp_path: Path) -> N
         listed = [orjson.loads(bytes(raw)) for raw in await api.api.list_tools(ALICE)]
         assert [one["name"] for one in listed] == ["search", "read_result"]
         info = await api.api.server_info(ALICE)
-        assert (info.era, info.capabilities) == ("modern", Raw(b'{"tools":{}}'))
+        assert (info.era, info.capabilities, info.instructions) == ("modern", Raw(b'{"tools":{}}'), "A test")
     async with world(tmp_path) as empty:
         assert await empty.api.list_tools(ALICE) == []
 
