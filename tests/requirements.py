@@ -144,6 +144,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
+    "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
+    "mcp.sessions.capped": Requirement(
+        "issue 3, 3", "a caller with too many sessions loses its oldest, and nobody else one"
+    ),
+    "mcp.asking.workers": Requirement(
+        "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
+    ),
+    "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
@@ -177,6 +185,12 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.states-are-seen": Requirement(
         "issue 4.4", "the state of a task is seen in every answer and event, however an agent dresses it"
     ),
+    "a2a.ai-catalog": Requirement(
+        "issue 4.7", "agents and servers stand in one AI Catalog and one RFC 9727 linkset, each once"
+    ),
+    "a2a.registry-search": Requirement(
+        "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
@@ -209,6 +223,18 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- agents ----------------------------------------------------------------------------
     "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
     "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
+    "a2a.foreign-is-unknown": Requirement(
+        "issue 4", "a foreign task or context answers byte for byte like one that never was, on every operation"
+    ),
+    "a2a.own-tasks-only": Requirement("issue 4", "a list of tasks shows one's own, and its page tokens are one's own"),
+    "a2a.one-decision": Requirement(
+        "issue 4", "the same operation over either binding and version is one decision and one record"
+    ),
+    "a2a.version-matrix": Requirement("A2A 1.0.1, 3.6", "a version is what header or query say; none is 0.3"),
+    "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
+    "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
+    "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),

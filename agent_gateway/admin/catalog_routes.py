@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from agent_gateway.admin import views
 from agent_gateway.admin.models import (
+    MAX_CAPABILITY,
     MAX_NAME,
     MAX_PAGE,
     BudgetShown,
@@ -33,10 +34,12 @@ from agent_gateway.runtime.provision import service_principal
 from agent_gateway.snapshot import Snapshot
 from agent_gateway.stores.sqlite_ledger import read_usage
 from agent_gateway.telemetry.logs import log
+from gateway_policies.kinds import Kind
 from gateway_policies.refusal import NotFound, Refusal
 
 INFO_TIMEOUT_S = 1.0
 Name = Annotated[str, Query(min_length=1, max_length=MAX_NAME)]
+CapabilityName = Annotated[str, Query(min_length=1, max_length=MAX_CAPABILITY)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 T = TypeVar("T")
@@ -72,7 +75,7 @@ def _what_exists(router: APIRouter, gateway: Gateway) -> None:
 
     @router.get("/capabilities", tags=["catalogue"])
     async def capabilities(agent: Name | None = None, offset: Offset = 0, limit: Limit = MAX_PAGE) -> Capabilities:
-        """Every tool; with `agent`, those that it sees, and whether always or for some arguments."""
+        """Everything to use; with `agent`, what it sees, and whether always or for some arguments."""
         snapshot = gateway.snapshot
         principal = None if agent is None else views.principal_named(snapshot, agent)
         total, page = views.capabilities_shown(snapshot, principal, offset, limit)
@@ -87,14 +90,16 @@ def _what_exists(router: APIRouter, gateway: Gateway) -> None:
 def _who_may(router: APIRouter, gateway: Gateway) -> None:
     @router.post("/explain", tags=["policy"])
     async def explain(asked: ExplainAsked) -> ExplanationShown:
-        """Why an agent may or may not call a tool, and what would change it."""
+        """Why an agent may or may not use a capability, and what would change it."""
         return views.explained(gateway.snapshot, asked, gateway.services.clock())
 
     @router.get("/who-can", tags=["policy"])
-    async def who_can(capability: Name, offset: Offset = 0, limit: Limit = MAX_PAGE) -> WhoCan:
-        """What each agent may do with a tool: call it, never call it, or call it for some arguments."""
+    async def who_can(
+        capability: CapabilityName, kind: Kind = "tool", offset: Offset = 0, limit: Limit = MAX_PAGE
+    ) -> WhoCan:
+        """What each agent may do with a capability: use it, never use it, or use it for some arguments."""
         snapshot = gateway.snapshot
-        items = await patiently(views.who_can(snapshot, capability, offset, limit))
+        items = await patiently(views.who_can(snapshot, (kind, capability), offset, limit))
         return WhoCan(capability=capability, total=len(snapshot.config.agents), items=items)
 
 

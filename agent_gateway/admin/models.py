@@ -4,7 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway_policies.kinds import Kind
+
 MAX_NAME = 128
+MAX_CAPABILITY = 2200  # a name, or a URI and what tells it apart
 MAX_PAGE = 200
 
 
@@ -45,6 +48,9 @@ class UpstreamShown(Shown):
     server: str
     """Name and version that it gives itself."""
     tools: int
+    prompts: int
+    resources: int
+    """Templates too."""
     missing: str
     """Why its tools are not shown; empty while they are."""
     tags: list[str]
@@ -62,8 +68,9 @@ class Hints(Shown):
 
 
 class CapabilityShown(Shown):
-    """One tool under its public name, with the operator's grading."""
+    """One tool, prompt, resource, agent or skill under its public name, with the operator's grading."""
 
+    kind: Kind
     name: str
     native: str
     upstream: str
@@ -91,6 +98,10 @@ class ToolsetShown(Shown):
     resource: str
     """Audience of its tokens."""
     tools: list[str]
+    """Under the names used there."""
+    prompts: list[str]
+    resources: list[str]
+    """Templates too."""
 
 
 class ExplainAsked(BaseModel):
@@ -99,7 +110,8 @@ class ExplainAsked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     agent: str = Field(min_length=1, max_length=MAX_NAME)
-    capability: str = Field(min_length=1, max_length=MAX_NAME)
+    capability: str = Field(min_length=1, max_length=MAX_CAPABILITY)
+    kind: Kind = "tool"
     arguments: dict[str, Any] | None = None
     """None: any."""
     route: str = Field(default="mcp", max_length=MAX_NAME)

@@ -26,12 +26,13 @@ from agent_gateway.ports import ServerInfo
 from agent_gateway.runtime.identities import known_agent
 from agent_gateway.snapshot import Snapshot
 from agent_gateway.stores.ledger_store import Usage
-from gateway_policies.call import Capability
+from gateway_policies.call import Capability, CapabilityKey
 from gateway_policies.explain import Explanation, PolicyView, explain
+from gateway_policies.kinds import Kind
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import NotFound
 from gateway_policies.windows import resets_at, window_at
-from mcp_registry.catalog import Entry
+from mcp_registry.entries import Entry
 
 MAX_TEXT = 500  # of what an upstream says of itself or its tools
 
@@ -56,12 +57,14 @@ def principal_named(snapshot: Snapshot, agent: str) -> Principal:
     return agent_principal(known_agent(agent, found))
 
 
-def entry_named(snapshot: Snapshot, capability: str) -> Entry:
-    """Return a tool by its public name; raises `NotFound`."""
-    entry = snapshot.catalog.entries.get(capability)
-    if entry is None:
-        raise NotFound(f"no tool is called `{capability}`", hint="names are `{upstream}__{tool}`, as `ls` shows them")
-    return entry
+def capability_named(snapshot: Snapshot, name: str, kind: Kind) -> Capability:
+    """Return what policies know by its public name; raises `NotFound`."""
+    found = snapshot.bundle.world.capabilities.get((kind, name))
+    if found is None:
+        raise NotFound(
+            f"no {kind} is called `{name}`", hint="names are as `ls` shows them, such as `{upstream}__{tool}`"
+        )
+    return found
 
 
 # --- what there is -----------------------------------------------------------------------------
@@ -71,6 +74,7 @@ def upstream_shown(snapshot: Snapshot, name: str, info: ServerInfo | None) -> Up
     """Return one upstream; `info` is what it says of itself, None while it does not."""
     config = snapshot.config.upstreams[name]
     health = snapshot.upstreams[name].health()
+    view = snapshot.catalog.servers[name]
     return UpstreamShown(
         name=name,
         transport="http" if config.urls() else "stdio",
@@ -80,7 +84,9 @@ def upstream_shown(snapshot: Snapshot, name: str, info: ServerInfo | None) -> Up
         restarts=health.restarts,
         era=info.era if info is not None else "",
         server=_server_name(info),
-        tools=len(snapshot.catalog.servers[name].entries),
+        tools=len(view.entries),
+        prompts=len(view.of("prompts")),
+        resources=len(view.of("resources")) + len(view.of("resource_templates")),
         missing=snapshot.missing.get(name, ""),
         tags=sorted(config.tags),
     )
@@ -96,11 +102,11 @@ def _server_name(info: ServerInfo | None) -> str:
 def capabilities_shown(
     snapshot: Snapshot, principal: Principal | None, offset: int, limit: int
 ) -> tuple[int, Iterator[CapabilityShown]]:
-    """Return how many tools there are (for `principal`: how many it sees) and, one at a time, a page of them."""
-    entries: Sequence[Entry] = list(snapshot.catalog.entries.values())
+    """Return how many there are (for `principal`: how many it sees) and, one at a time, a page of them."""
+    entries: Sequence[Entry] = list(snapshot.catalog.all())
     if principal is not None:
-        seen = {one.name for one in snapshot.bundle.visible(principal, [entry.capability for entry in entries])}
-        entries = [entry for entry in entries if entry.capability.name in seen]
+        seen = {one.key for one in snapshot.bundle.visible(principal, [entry.capability for entry in entries])}
+        entries = [entry for entry in entries if entry.capability.key in seen]
     page = islice(entries, offset, offset + limit)
     return len(entries), (_capability_shown(snapshot, principal, entry) for entry in page)
 
@@ -109,6 +115,7 @@ def _capability_shown(snapshot: Snapshot, principal: Principal | None, entry: En
     capability = entry.capability
     effect = None if principal is None else _anywhere(snapshot, principal, capability)
     return CapabilityShown(
+        kind=capability.kind,
         name=capability.name,
         native=capability.native,
         upstream=capability.upstream,
@@ -128,7 +135,7 @@ def _anywhere(snapshot: Snapshot, principal: Principal, capability: Capability) 
 
 
 def hints_of(definition: bytes) -> Hints:
-    """Return what an upstream says of a tool, cut to a size that can be shown."""
+    """Return what an upstream says of one of its definitions, cut to a size that can be shown."""
     said = _object(msgspec.Raw(definition))
     given = said.get("annotations")
     annotations: Mapping[str, object] = msgspec.convert(given, dict[str, object]) if isinstance(given, dict) else {}
@@ -145,7 +152,14 @@ def hints_of(definition: bytes) -> Hints:
 def toolsets_shown(snapshot: Snapshot) -> list[ToolsetShown]:
     """Return every endpoint that shows tools of several upstreams."""
     return [
-        ToolsetShown(name=route.name, path=path, resource=route.resource, tools=list(route.view.entries))
+        ToolsetShown(
+            name=route.name,
+            path=path,
+            resource=route.resource,
+            tools=list(route.view.entries),
+            prompts=list(route.view.of("prompts")),
+            resources=[*route.view.of("resources"), *route.view.of("resource_templates")],
+        )
         for path, route in snapshot.routes.items()
         if not route.view.is_native
     ]
@@ -173,12 +187,12 @@ def _flag(value: object) -> bool | None:
 
 
 def explained(snapshot: Snapshot, asked: ExplainAsked, at: float) -> ExplanationShown:
-    """Say what the policies make of a call; raises `NotFound` for an agent or a tool that is not there.
+    """Say what the policies make of a call; raises `NotFound` for an agent or a capability that is not there.
 
     at  unix seconds; only counts when arguments are given
     """
     principal = principal_named(snapshot, asked.agent)
-    capability = entry_named(snapshot, asked.capability).capability
+    capability = capability_named(snapshot, asked.capability, asked.kind)
     when = at if asked.arguments is not None else None
     found = explain(snapshot.bundle, principal, capability, asked.arguments, at=when, route=asked.route)
     return explanation_shown(asked, found, snapshot.bundle.stamp)
@@ -213,9 +227,10 @@ def _policy_shown(view: PolicyView) -> Iterator[PolicyShown]:
     )
 
 
-def who_can(snapshot: Snapshot, capability: str, offset: int, limit: int) -> Iterator[AgentAccess]:
-    """Yield what each of a page of agents may do with a tool; raises `NotFound` at once."""
-    found = entry_named(snapshot, capability).capability
+def who_can(snapshot: Snapshot, key: CapabilityKey, offset: int, limit: int) -> Iterator[AgentAccess]:
+    """Yield what each of a page of agents may do with a capability; raises `NotFound` at once."""
+    kind, name = key
+    found = capability_named(snapshot, name, kind)
     names = islice(sorted(snapshot.config.agents), offset, offset + limit)
     return (_access(snapshot, name, found) for name in names)
 

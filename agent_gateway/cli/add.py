@@ -153,7 +153,11 @@ async def _look(loaded: Loaded, name: str) -> list[Tool]:
         await upstream.aclose()
     if seen.missing:
         raise Failure(f"`{name}` shows no tools: {seen.missing}", hint=_advice(alone, name))
-    return [Tool(entry.definition.native, hints_of(bytes(entry.definition.raw))) for entry in seen.part.entries]
+    return [
+        Tool(entry.definition.native, hints_of(bytes(entry.definition.raw)))
+        for entry in seen.part.entries
+        if entry.kind == "tools"
+    ]
 
 
 def _advice(loaded: Loaded, name: str) -> str:

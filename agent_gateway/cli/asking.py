@@ -38,9 +38,11 @@ from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper
 from agent_gateway.runtime.provision import BadConfiguration, Provisioner
 from agent_gateway.snapshot import Snapshot
+from gateway_policies.kinds import Kind
 from gateway_policies.refusal import Refusal, UpstreamUnreachable
 
 T = TypeVar("T")
+EVERYTHING = 1_000_000
 
 
 class Source(Protocol):
@@ -54,7 +56,7 @@ class Source(Protocol):
 
     def explain(self, asked: ExplainAsked) -> ExplanationShown: ...
 
-    def who_can(self, capability: str) -> list[AgentAccess]: ...
+    def who_can(self, capability: str, kind: Kind = "tool") -> list[AgentAccess]: ...
 
 
 def source_of(loaded: Loaded) -> Source:
@@ -92,10 +94,10 @@ class Running:
     def explain(self, asked: ExplainAsked) -> ExplanationShown:
         return self.ask("POST", "/v1/explain", TypeAdapter(ExplanationShown), asked.model_dump_json().encode())
 
-    def who_can(self, capability: str) -> list[AgentAccess]:
+    def who_can(self, capability: str, kind: Kind = "tool") -> list[AgentAccess]:
         found: list[AgentAccess] = []
         while True:
-            query = {"capability": capability, "offset": len(found), "limit": MAX_PAGE}
+            query = {"capability": capability, "kind": kind, "offset": len(found), "limit": MAX_PAGE}
             page = self.ask("GET", f"/v1/who-can?{urlencode(query)}", TypeAdapter(WhoCan))
             found += page.items
             if not page.items or len(found) >= page.total:
@@ -146,7 +148,7 @@ class Here:
             principal = None if agent is None else views.principal_named(self._snapshot, agent)
         except Refusal as refusal:
             raise Failure(refusal.message, hint=refusal.hint) from None
-        _, items = views.capabilities_shown(self._snapshot, principal, 0, len(self._snapshot.catalog.entries))
+        _, items = views.capabilities_shown(self._snapshot, principal, 0, EVERYTHING)
         return list(items)
 
     def explain(self, asked: ExplainAsked) -> ExplanationShown:
@@ -155,9 +157,9 @@ class Here:
         except Refusal as refusal:
             raise Failure(refusal.message, hint=refusal.hint) from None
 
-    def who_can(self, capability: str) -> list[AgentAccess]:
+    def who_can(self, capability: str, kind: Kind = "tool") -> list[AgentAccess]:
         try:
-            return list(views.who_can(self._snapshot, capability, 0, len(self._snapshot.config.agents)))
+            return list(views.who_can(self._snapshot, (kind, capability), 0, len(self._snapshot.config.agents)))
         except Refusal as refusal:
             raise Failure(refusal.message, hint=refusal.hint) from None
 

@@ -13,6 +13,7 @@ from agent_gateway.cli.asking import Source, source_of
 from agent_gateway.cli.local import agent_named, data_dir
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of
 from agent_gateway.config.load import Loaded
+from gateway_policies.kinds import ACTION_OF, Kind
 
 _BY_POLICY = frozenset({"forbidden", "no_permit", "argument_type", "policy_error"})
 _AFTER_POLICY = {
@@ -23,11 +24,21 @@ _AFTER_POLICY = {
 }
 
 
+KindOption = Annotated[str, typer.Option("--kind", help="tool, prompt, resource, agent or skill.")]
+
+
+def _kind(text: str) -> Kind:
+    if text not in ACTION_OF:
+        raise Failure(f"`{text}` is no kind", hint=f"one of {', '.join(ACTION_OF)}", exit_code=2)
+    return cast("Kind", text)
+
+
 def explain(
     context: typer.Context,
     agent: Annotated[str, typer.Argument(help="The agent.")] = "",
-    tool: Annotated[str, typer.Argument(help="The tool, `upstream__tool`.")] = "",
+    tool: Annotated[str, typer.Argument(help="The tool, `upstream__tool`, or what else `--kind` says.")] = "",
     call: Annotated[str, typer.Option("--call", help="Explain a call that was made, by its id.")] = "",
+    kind: KindOption = "tool",
     arg: ArgOption = None,
     args: ArgsOption = "",
     as_json: JsonOption = False,
@@ -41,18 +52,19 @@ def explain(
     if call or not tool:
         raise Failure("name an agent and a tool, or --call ID", exit_code=2)
     agent_named(loaded, agent)
-    found = source_of(loaded).explain(ExplainAsked(agent=agent, capability=tool, arguments=arguments))
+    found = source_of(loaded).explain(ExplainAsked(agent=agent, capability=tool, kind=_kind(kind), arguments=arguments))
     emit(found.model_dump(), as_json=as_json, text=lambda console: write_explanation(console, found))
 
 
 def who_can(
     context: typer.Context,
-    tool: Annotated[str, typer.Argument(help="The tool, `upstream__tool`.")],
+    tool: Annotated[str, typer.Argument(help="The tool, `upstream__tool`, or what else `--kind` says.")],
+    kind: KindOption = "tool",
     as_json: JsonOption = False,
 ) -> None:
     """List what every agent may do with a tool: call it, call it for some arguments, or never."""
     loaded = session_of(context).load(needs_secrets=True)
-    found = source_of(loaded).who_can(tool)
+    found = source_of(loaded).who_can(tool, _kind(kind))
 
     def write(console: Console) -> None:
         for one in found:
@@ -138,12 +150,14 @@ def _explained_now(
 ) -> ExplanationShown | None:
     """Return what the policies make of such a call now; None when its agent or its tool is gone."""
     record = history.decision.record
-    agent, tool = _member(record, "principal").get("id"), _member(record, "capability").get("name")
-    if record.get("action") != "call" or agent not in loaded.config.agents:
+    capability = _member(record, "capability")
+    agent, kind = _member(record, "principal").get("id"), str(capability.get("kind", "tool"))
+    if record.get("action") == "list" or agent not in loaded.config.agents or kind not in ACTION_OF:
         return None
     asked = ExplainAsked(
         agent=str(agent),
-        capability=str(tool),
+        capability=str(capability.get("name")),
+        kind=_kind(kind),
         arguments=None if arguments is None else dict(arguments),
         route=str(record.get("route")),
     )

@@ -1,5 +1,6 @@
 """Governance: toolsets, policies, budgets and rates."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -12,6 +13,15 @@ Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0
 """A subject, in which `*` stands for any text."""
 
 
+class ShownTool(Section):
+    """How a toolset shows a tool: to policies, budgets and records it stays what it is."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """Its name there. One that another tool has there already is not given: `check` says so."""
+    description: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
+    """What is said of it there."""
+
+
 class Toolset(Section):
     """A curated bundle of tools with its own URL, `/mcp/{name}`; `default` is served at `/mcp`."""
 
@@ -20,7 +30,13 @@ class Toolset(Section):
     include: tuple[Pattern, ...] = Field(default=("*",), max_length=1000)
     """Tools to show, `{upstream}__{tool}` or a pattern."""
     exclude: tuple[Pattern, ...] = Field(default=(), max_length=1000)
-    """Tools to leave out, whatever `include` says."""
+    """Tools to leave out, whatever `include` says; prompts and resources too."""
+    prompts: tuple[Pattern, ...] = Field(default=(), max_length=1000)
+    """Prompts to show, `{upstream}__{prompt}` or a pattern. Default: none."""
+    resources: tuple[Pattern, ...] = Field(default=(), max_length=1000)
+    """Resources and resource templates to show, by URI or pattern. Default: none."""
+    tools: Mapping[Pattern, ShownTool] = Field(default={}, max_length=1000)
+    """Other names and descriptions, by the tool's public name."""
 
 
 class Policies(Section):

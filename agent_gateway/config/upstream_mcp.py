@@ -33,6 +33,10 @@ class McpUpstream(Upstream):
     """MCP 2026-07-28 and later, the handshake before it, or find out."""
     tools: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by tool name or pattern, the upstream's own names. Later entries win, key by key; tags add up."""
+    prompts: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
+    """Rules by prompt, likewise. A prompt reads only unless a rule says otherwise."""
+    resources: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
+    """Rules by the URI of a resource or resource template, likewise."""
     timeout_s: Seconds = 30.0
     """Seconds one call may take."""
     max_children: int = Field(default=16, ge=1, le=1000)
@@ -45,6 +49,9 @@ class McpUpstream(Upstream):
 
     def rules(self) -> Mapping[str, ToolRule]:
         return self.tools
+
+    def rules_for(self, kind: str) -> Mapping[str, ToolRule]:
+        return {"tools": self.tools, "prompts": self.prompts}.get(kind, self.resources)
 
     @property
     def isolated_by(self) -> Isolation:

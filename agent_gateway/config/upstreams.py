@@ -120,6 +120,10 @@ class Upstream(Section):
         """Return the operator's word on what it offers, by the upstream's own name or a pattern."""
         return {}
 
+    def rules_for(self, kind: str) -> Mapping[str, ToolRule]:
+        """Return the operator's word on one kind of list: tools, prompts, resources, resource_templates."""
+        return self.rules() if kind == "tools" else {}
+
     def has_credential(self) -> bool:
         """Say whether calls carry a secret."""
         return self.auth.kind != "none"

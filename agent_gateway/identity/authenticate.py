@@ -7,14 +7,15 @@ their hashes, and both end as a principal of the configuration at hand.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from urllib.parse import unquote_plus
 
-from agent_gateway.identity import api_keys
+from agent_gateway.identity import api_keys, delegation
 from agent_gateway.identity.agents import Agent, Agents
-from agent_gateway.identity.compact import MAX_TOKEN_BYTES
+from agent_gateway.identity.compact import MAX_TOKEN_BYTES, Malformed
 from agent_gateway.identity.validator import Issuer, KeysNeeded, Validator, Verified
 from agent_gateway.ports import Clock
-from gateway_policies.principal import Principal
+from gateway_policies.principal import Hop, Principal
 from gateway_policies.refusal import Unauthenticated
 
 MAX_CACHED = 50_000
@@ -125,7 +126,8 @@ class Authenticator:
     def _principal(self, verified: Verified) -> Principal:
         agent = agent_of(self._agents, verified)
         if agent is not None:
-            return _token_principal(agent, verified, credential="access_token" if verified.issuer.is_own else "oidc")
+            credential = "access_token" if verified.issuer.is_own else "oidc"
+            return _chained(_token_principal(agent, verified, credential=credential), verified, self._agents)
         return _unbound(verified, verified.issuer)
 
 
@@ -136,14 +138,33 @@ def agent_of(agents: Agents, verified: Verified) -> Agent | None:
     """
     if not verified.issuer.is_own:
         return agents.by_claims(verified.issuer.name, verified.claims)
-    agent = agents.get(verified.subject)
     claims = verified.claims
+    acting = _acting(verified)
+    agent = agents.get(acting.subject) if acting.issuer == verified.issuer.issuer else None
     is_of_agent = agent is not None and claims.get("tenant") == agent.tenant and verified.client_id == agent.id
-    if agent is None or not is_of_agent or claims.get("generation") != agent.generation:
+    if agent is None or not is_of_agent or acting.generation != agent.generation:
         raise Unauthenticated(
             "the token has been revoked", code="revoked_token", hint="ask the token service for a new one"
         )
     return agent
+
+
+def _acting(verified: Verified) -> Hop:
+    """Return who a token of ours says acts now: the outermost `act`, or its subject."""
+    try:
+        return delegation.links_in(verified.claims, verified.issuer.issuer)[-1]
+    except Malformed as error:
+        raise Unauthenticated(str(error), code="invalid_token") from error
+
+
+def _chained(principal: Principal, verified: Verified, agents: Agents) -> Principal:
+    """Return the principal of a token of ours with everybody that it acts for; each of them must still stand."""
+    if not verified.issuer.is_own:
+        return principal
+    issuer = verified.issuer.issuer
+    chain = delegation.links_in(verified.claims, issuer)[:-1]
+    delegation.check_links(chain, agents, principal.tenant, issuer)
+    return replace(principal, chain=chain, txn=delegation.txn_in(verified.claims))
 
 
 def credential_of(headers: Headers, query: bytes = b"") -> str:

@@ -36,7 +36,7 @@ async def serve_mcp(
         headers = check_head(scope["headers"], snapshot.head_rules)
         principal = await _authenticate(snapshot, route, scope)
         method: str = scope["method"]
-        inbound = Inbound(gateway, snapshot, route, principal, headers, receive, send, _peer(scope))
+        inbound = Inbound(gateway, snapshot, route, principal, headers, receive, send, _peer(scope), scope=scope)
         if method == "POST":
             check_json_post(headers)
             inbound.body = await read_body(receive, headers, snapshot.config.limits.body_bytes)

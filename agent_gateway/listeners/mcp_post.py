@@ -1,23 +1,27 @@
 """One POST at an MCP endpoint: read the message, find its era, give it to whom it is for.
 
 Protocol housekeeping (`initialize`, `server/discover`, `ping`) is answered from
-memory. Lists and calls are governed: `mcp_tools`.
+memory. Lists and calls are governed: `mcp_lists`, `mcp_tools`.
 """
 
 from agent_gateway.audit import records
-from agent_gateway.listeners import mcp_client, mcp_session
+from agent_gateway.listeners import mcp_client, mcp_session, mcp_state
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import take_answer
 from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.mcp_tools import call_tool, list_tools
+from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.runtime.asks import node_of
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import discover, envelope, progress
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
 from mcp_registry.protocol.errors import ProtocolError
+from mcp_registry.protocol.lists import BY_METHOD
+from mcp_registry.protocol.questions import REQUEST_STATE
 from mcp_registry.protocol.versions import Era
 
 
@@ -31,6 +35,8 @@ async def serve_post(inbound: Inbound) -> None:
         return
     if isinstance(message, Response):
         assert session is not None
+        if await inbound.hand_over(node_of(message)):
+            return
         await _take_answer(inbound, session, message)
         return
     try:
@@ -72,10 +78,14 @@ async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: 
 async def _serve_request(request: McpRequest) -> None:
     method = request.message.method
     discover.require_method(method, request.era)
+    if REQUEST_STATE in request.message.parsed:
+        state = mcp_state.opened(request) if request.era == "modern" else None
+        if state is not None and await request.inbound.hand_over(state.node):
+            return
     if method == "tools/call":
         await call_tool(request)
-    elif method == "tools/list":
-        await list_tools(request)
+    elif method in BY_METHOD:
+        await serve_list(request, BY_METHOD[method])
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":
@@ -102,7 +112,7 @@ def _take_notification(inbound: Inbound, message: Notification, session: mcp_ses
         return
     request_id = progress.cancelled_id(message.params)
     if request_id is not None:
-        inbound.gateway.active.cancel((inbound.principal.key, session.id, request_id))
+        inbound.gateway.cancel(inbound.principal.key, session.id, request_id)
 
 
 async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era: Era) -> None:

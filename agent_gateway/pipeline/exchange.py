@@ -18,6 +18,7 @@ class Exchange:
 
     asked     the capability's name as the caller used it: refusals repeat that one
     goes_on   a later round of a logical call: it was paid with the first
+    is_free   it asks after something that was paid for: rates hold, budgets do not
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
     lines     a short cut only: what the records say does not depend on it
     status    how it ended, for the outcome record; `open` until then
@@ -37,6 +38,7 @@ class Exchange:
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
     goes_on: bool = False
+    is_free: bool = False
     was_sent: bool = False
     status: Status | Literal["open"] = "open"
     code: str = ""

@@ -12,12 +12,16 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
 
     Raises `OverRate`, `OverBudget`, `Unavailable`.
     """
+    if exchange.goes_on:  # paid with its first round
+        return True
     call = permit.call
     if not exchange.is_rated:
         keys = snapshot.rates.keys_for(call.principal, call.capability)
         if keys:
             services.rates.take(keys, services.monotonic_ns())
         exchange.is_rated = True
+    if exchange.is_free:
+        return True
     charges = snapshot.charges.charges_for(call.principal, call.capability, call.at)
     if charges:
         exchange.hold = services.ledger.hold(call.id, charges)

@@ -29,7 +29,7 @@ from context_mesh.wire.address import Site, origin_of
 from context_mesh.wire.plan import Placing
 from context_mesh.wire.read import Shape
 from gateway_policies.principal import Principal
-from mcp_registry.catalog import ToolRule
+from mcp_registry.catalog import Rule
 
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 
@@ -46,6 +46,14 @@ class ApiInputs:
     result_bytes: int
     secrets: tuple[tuple[str, SchemeCredential], ...]
 
+    @property
+    def url(self) -> str:
+        return self.config.url
+
+    @property
+    def rules(self) -> EgressRules:
+        return EgressRules(allow_private=self.config.allow_private)
+
 
 def inputs_of(name: str, config: OpenApiUpstream, loaded: Loaded) -> ApiInputs:
     """Read what decides about an upstream; a folder that is not there has approved nothing."""
@@ -58,7 +66,7 @@ def inputs_of(name: str, config: OpenApiUpstream, loaded: Loaded) -> ApiInputs:
 def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, clock: Clock) -> OpenApi:
     """Return the upstream of an API; its folder is read when its tools are first asked for."""
     config = inputs.config
-    rules = EgressRules(allow_private=config.allow_private)
+    rules = inputs.rules
     pool = HttpPool(
         PoolSettings(
             rules=rules,
@@ -143,13 +151,13 @@ def check_of(tool: Tool) -> Check | None:
     return lambda arguments: cast("Sequence[SchemaMistake]", [*validator.iter_errors(arguments)][:8])
 
 
-def grades_of(upstream: object) -> Sequence[ToolRule]:
+def grades_of(upstream: object) -> Sequence[Rule]:
     """Return our grades of an API's tools, as the rules that an operator's come after."""
     if not isinstance(upstream, OpenApi):
         return ()
-    reads_on = ToolRule(READ_RESULT, risk=0, read_only=True)
+    reads_on = Rule(READ_RESULT, risk=0, read_only=True)
     return [reads_on] + [
-        ToolRule(
+        Rule(
             tool.name,
             tags=frozenset(f"api-{name}"[:32] for name in map(_tag, tool.toolsets) if name),
             risk=RISKS[tool.risk],

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
@@ -23,9 +24,11 @@ from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
-from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
+from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import begin
 from gateway_policies.call import Call, Capability
@@ -33,12 +36,13 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
+from mcp_registry.protocol.lists import ItemKind
 
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
-_EVERY_TOOL = Capability(name="*", native="*", upstream="*")
+_ANYTHING = Capability(name="*", native="*", upstream="*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +55,33 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
-    node  the worker's slot: ids that come back through a client say where they are known
+    tasks     whose tasks of agents are whose
+    siblings  the other workers; None: there are none
+    node      this worker's slot: ids that come back through a client say where they are known
     """
 
-    def __init__(self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, node: str = "0") -> None:
+    def __init__(
+        self,
+        services: Services,
+        sealer: Sealer,
+        snapshot: Snapshot,
+        chance: Chance,
+        tasks: Tasks,
+        siblings: Siblings | None = None,
+    ) -> None:
         self.services = services
         self.sealer = sealer
+        self.tasks = tasks
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
+        self.siblings = siblings or Siblings(None, "0")
+        node = self.siblings.node
         limits = self._limits
         self.sessions = Sessions(
-            services.clock, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
+            services.clock, self.siblings, lambda: limits().session_idle_s, lambda: limits().sessions_per_principal
         )
+        self.siblings.on("cancel", self._cancel_told)
         self.node = node
         self.asks = Asks(node)
         self.parked = ParkingLot()
@@ -98,15 +116,15 @@ class Gateway:
         title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
         return discover.Server(self.server_info, title, list_changed=True)
 
-    def listing(self, snapshot: Snapshot, principal: Principal, path: str) -> Listing:
-        """Return what `principal` sees at the endpoint `path`, from cache when nothing changed."""
-        return self._listings.get(snapshot, principal, path)
+    def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
+        """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
+        return self._listings.get(snapshot, principal, path, kind)
 
-    def visible_names(self, principal: Principal, path: str) -> tuple[str, ...]:
+    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
         """Return the names listed now; empty when the endpoint is gone."""
         if path not in self.snapshot.routes:
             return ()
-        return self.listing(self.snapshot, principal, path).names
+        return self.listing(self.snapshot, principal, path, kind).names
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -123,10 +141,19 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
 
-    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> InCharge:
+    def running(self, principal: Principal, key: Hashable | None, reply: Alive) -> InCharge:
         """Count a call as running until the block ends; raises `TooMuch` beyond the caller's share of this worker."""
         limit = self.snapshot.config.limits.concurrency_per_principal
         return self.active.enter(principal.key, limit, key, reply)
+
+    def cancel(self, caller: tuple[str, ...], session_id: str, request_id: str | int) -> None:
+        """Cancel a legacy call, whichever worker runs it."""
+        if not self.active.cancel((caller, session_id, request_id)):
+            self.siblings.tell("cancel", session_id, msgspec.json.encode([caller, request_id]).decode())
+
+    def _cancel_told(self, session_id: str, text: str) -> None:
+        caller, request_id = _CANCEL.decode(text)
+        self.active.cancel((caller, session_id, request_id))
 
     # --- books ---------------------------------------------------------------------------
 
@@ -146,14 +173,19 @@ class Gateway:
         except Unavailable as refusal:
             log(logging.ERROR, "a refusal went unrecorded", code=code, why=refusal.message)
 
-    def record_list(self, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int) -> None:
+    def record_list(
+        self, method: str, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int
+    ) -> None:
         """Record that a list was given out, as a call that is decided on and ends at once."""
         services = self.services
         exchange = self.exchange(principal, route, context)
-        call = Call(exchange.id, principal, "list", _EVERY_TOOL, {}, exchange.started_at, route, "tools/list")
+        call = Call(exchange.id, principal, "list", _ANYTHING, {}, exchange.started_at, route, method)
         permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
         arguments = services.seal.of(principal.tenant, b"{}")
         trace = exchange.trace.onward()["traceparent"]
         services.recorder.append(records.decision(call, permit, (), arguments, self.snapshot.id, trace))
         traffic = records.Traffic(2, size_bytes, 0)
         services.recorder.append(records.outcome(call, services.clock(), "ok", "", traffic))
+
+
+_CANCEL = msgspec.json.Decoder(tuple[tuple[str, str, str, str], str | int])

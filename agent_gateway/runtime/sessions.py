@@ -3,18 +3,23 @@
 The id carries the session itself (`listeners.mcp_session`), so that any worker can serve it
 and a restart loses none; here is only what may be forgotten. A session that nobody
 used for the idle time is over; a caller with too many loses the one it used least recently.
+The other workers hear of what must hold at all of them.
 """
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import msgspec
 
 from agent_gateway.ports import Clock
 from agent_gateway.runtime.counting import RecentSet
+from agent_gateway.runtime.siblings import Siblings
 
 MAX_REMEMBERED = 100_000
 MAX_ENDED = 100_000
+Owner = tuple[str, str, str, str]  # a principal's key
 
 
 def key_of(session_id: str) -> bytes:
@@ -30,7 +35,7 @@ class SessionState:
     told_at    when the other workers heard last that it is used
     """
 
-    owner: Hashable
+    owner: Owner
     used_at: float
     told_at: float = 0.0
     log_level: str | None = None
@@ -42,19 +47,23 @@ class Sessions:
     idle_s, limit  asked each time: the configuration may change
     """
 
-    def __init__(self, clock: Clock, idle_s: Callable[[], float], limit: Callable[[], int]) -> None:
+    def __init__(self, clock: Clock, siblings: Siblings, idle_s: Callable[[], float], limit: Callable[[], int]) -> None:
         self._clock = clock
+        self._siblings = siblings
+        siblings.on("session.used", self._used_elsewhere)
+        siblings.on("session.ended", self._ended_elsewhere)
+        siblings.on("session.level", self._level_elsewhere)
         self._idle_s = idle_s
         self._limit = limit
         self._began_at = clock()
         self._known: OrderedDict[bytes, SessionState] = OrderedDict()
-        self._owned: dict[Hashable, OrderedDict[bytes, None]] = {}
+        self._owned: dict[Owner, OrderedDict[bytes, None]] = {}
         self._ended = RecentSet(MAX_ENDED)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def use(self, owner: Hashable, key: bytes, minted_at: float) -> SessionState | None:
+    def use(self, owner: Owner, key: bytes, minted_at: float) -> SessionState | None:
         """Return the session and note that it is used; None when it has ended or nobody used it for too long.
 
         minted_at  what this worker goes by for one it has not heard of; a restart counts as a use
@@ -66,19 +75,25 @@ class Sessions:
         if state is None:
             if now - max(minted_at, self._began_at) > self._idle_s():
                 return None
-            return self._add(owner, key, now)
+            state = self._add(owner, key, now)
         if now - state.used_at > self._idle_s():
             self.end(key)
             return None
-        state.used_at = now
-        self._known.move_to_end(key)
-        self._owned[owner].move_to_end(key)
+        self._touch(key, state, now)
+        if now - state.told_at > self._idle_s() / 4:
+            state.told_at = now
+            self._siblings.tell("session.used", key.hex(), _written(owner))
         return state
+
+    def set_level(self, key: bytes, state: SessionState, level: str) -> None:
+        """The client of this session wants log messages from `level` on."""
+        state.log_level = level
+        self._siblings.tell("session.level", key.hex(), _written(state.owner), level)
 
     def end(self, key: bytes) -> None:
         """The session opens nothing from now on."""
-        self._ended.add(key)
-        self._forget(key)
+        self._end(key)
+        self._siblings.tell("session.ended", key.hex())
 
     def expire(self) -> None:
         """Forget the sessions that nobody used for the idle time."""
@@ -87,9 +102,34 @@ class Sessions:
             key, state = next(iter(self._known.items()))
             if state.used_at > oldest:
                 return
-            self.end(key)
+            self._end(key)
 
-    def _add(self, owner: Hashable, key: bytes, now: float) -> SessionState:
+    def _used_elsewhere(self, key_hex: str, owner: str) -> None:
+        key, now = bytes.fromhex(key_hex), self._clock()
+        if not self._ended.has(key):
+            state = self._known.get(key) or self._add(_OWNER.decode(owner), key, now)
+            state.told_at = now
+            self._touch(key, state, now)
+
+    def _ended_elsewhere(self, key_hex: str) -> None:
+        self._end(bytes.fromhex(key_hex))
+
+    def _level_elsewhere(self, key_hex: str, owner: str, level: str) -> None:
+        self._used_elsewhere(key_hex, owner)
+        state = self._known.get(bytes.fromhex(key_hex))
+        if state is not None:
+            state.log_level = level
+
+    def _touch(self, key: bytes, state: SessionState, now: float) -> None:
+        state.used_at = now
+        self._known.move_to_end(key)
+        self._owned[state.owner].move_to_end(key)
+
+    def _end(self, key: bytes) -> None:
+        self._ended.add(key)
+        self._forget(key)
+
+    def _add(self, owner: Owner, key: bytes, now: float) -> SessionState:
         state = self._known[key] = SessionState(owner, now)
         owned = self._owned.setdefault(owner, OrderedDict())
         owned[key] = None
@@ -107,3 +147,10 @@ class Sessions:
         del owned[key]
         if not owned:
             del self._owned[state.owner]
+
+
+def _written(owner: Owner) -> str:
+    return msgspec.json.encode(owner).decode()
+
+
+_OWNER = msgspec.json.Decoder(Owner)

@@ -2,7 +2,8 @@
 
 Every worker serves every listener. A worker that dies is started again with a
 growing pause; signals go to all of them. The gateway's state is each worker's
-own (audit log, leases) or durable (ledger, keys), so a worker needs no sibling.
+own (audit log, leases) or durable (ledger, keys); what belongs to one worker and
+reaches another goes between them by themselves (`siblings`).
 """
 
 import asyncio
@@ -12,11 +13,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import multiprocess
 
+from agent_gateway.runtime.siblings import RUN_DIR
 from agent_gateway.telemetry.logs import log
 
 _FIRST_PAUSE_S = 0.5
@@ -41,8 +42,12 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._signal_all, signal.SIGHUP)
-        with tempfile.TemporaryDirectory(prefix="agent-gateway-metrics-") as metrics_dir:
-            keepers = [asyncio.ensure_future(self._keep(index, Path(metrics_dir))) for index in range(self._count)]
+        with (
+            tempfile.TemporaryDirectory(prefix="agent-gateway-metrics-") as metrics_dir,
+            tempfile.TemporaryDirectory(prefix="agent-gateway-run-") as run_dir,
+        ):
+            env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": metrics_dir, RUN_DIR: run_dir}
+            keepers = [asyncio.ensure_future(self._keep(index, env)) for index in range(self._count)]
             await self._stop.wait()
             self._signal_all(signal.SIGTERM)
             await asyncio.gather(*keepers)
@@ -53,7 +58,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(number)
 
-    async def _keep(self, index: int, metrics_dir: Path) -> None:
+    async def _keep(self, index: int, env: Mapping[str, str]) -> None:
         loop = asyncio.get_running_loop()
         pause_s = _FIRST_PAUSE_S
         while not self._stop.is_set():
@@ -62,13 +67,13 @@ class Supervisor:
                 sys.executable,
                 *self._command,
                 pass_fds=self._fds,
-                env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir)},
+                env=env,
             )
             self._children[index] = child
             if self._stop.is_set():
                 child.send_signal(signal.SIGTERM)
             code = await child.wait()
-            multiprocess.mark_process_dead(child.pid, str(metrics_dir))  # pyright: ignore[reportUnknownMemberType]
+            multiprocess.mark_process_dead(child.pid, env["PROMETHEUS_MULTIPROC_DIR"])  # pyright: ignore[reportUnknownMemberType]
             if self._stop.is_set():
                 return
             pause_s = _FIRST_PAUSE_S if loop.time() - began > _STEADY_AFTER_S else min(pause_s * 2, _LONGEST_PAUSE_S)

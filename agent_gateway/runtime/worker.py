@@ -37,6 +37,8 @@ from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.provision import Provisioner
+from agent_gateway.runtime.siblings import RUN_DIR, Siblings
+from agent_gateway.runtime.task_books import open_tasks
 from agent_gateway.runtime.watch import Watch
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
@@ -72,6 +74,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
     async with (
         open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
         _replay(data, clock) as used,
+        open_tasks(data, clock) as tasks,
     ):
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
@@ -84,7 +87,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         if spans is not None:
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
-        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), books.slot)
+        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks, _siblings(books.slot))
         watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
@@ -122,11 +125,12 @@ async def serve(
         edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
         admin = AdminApp(worker.gateway, worker.keeper, worker.data)
+        data = DataApp(worker.gateway)
         listeners = [
-            Listener("data", DataApp(worker.gateway), data_socket, *common),
+            Listener("data", data, data_socket, *common),
             Listener("admin", admin, admin_socket, *common),
         ]
-        async with serving(listeners):
+        async with serving(listeners), worker.gateway.siblings.serving(data):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
             gc.collect()
             gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -145,6 +149,11 @@ async def _replay(data: DataDir, clock: Clock) -> AsyncGenerator[FileReplay]:
         yield used
     finally:
         used.close()
+
+
+def _siblings(slot: str) -> Siblings:
+    directory = os.environ.get(RUN_DIR)
+    return Siblings(Path(directory) if directory else None, slot)
 
 
 async def _observe(gateway: Gateway) -> None:

@@ -11,14 +11,13 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
-from msgspec import Raw
-
 from agent_gateway.ports import (
     Clock,
     Health,
     HttpClient,
     HttpRequest,
     HttpResponse,
+    Listed,
     ServerInfo,
     Sink,
     UpstreamAnswer,
@@ -37,6 +36,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST, MODERN_CODES, UNSUPPORTED_PROTOCOL_VERSION
+from mcp_registry.protocol.lists import LISTS, ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
@@ -101,13 +101,14 @@ class HttpUpstream:
         """The modern version that it is known to speak; empty for none."""
         return self._known.version if self._known is not None and self._known.era == "modern" else ""
 
-    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
-        """Return every tool definition, all pages, as raw JSON; raises like `request`."""
-        first = UpstreamRequest(
-            "tools/list", {}, principal, timeout_s=self._settings.timeouts.page_s, is_idempotent=True
-        )
+    async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
+        """Return every definition of a kind, all pages, as raw JSON; raises like `request`."""
+        shape, timeout_s = LISTS[kind], self._settings.timeouts.page_s
+        if kind != "tools" and not speak.offers(await self.server_info(principal), shape):
+            return Listed()
+        first = UpstreamRequest(shape.method, {}, principal, timeout_s=timeout_s, is_idempotent=True)
         return await speak.list_all(
-            lambda params: self.request(replace(first, params=params), NOBODY), self._settings.limits
+            lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
         )
 
     async def server_info(self, principal: Principal) -> ServerInfo:

@@ -6,7 +6,7 @@ after a pause that doubles; too many deaths in a row make the upstream count as 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
@@ -14,7 +14,7 @@ from random import random
 
 from msgspec import Raw
 
-from agent_gateway.ports import Clock, Health, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Clock, Health, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.asking import NOBODY, Patient
 from agent_gateway.upstreams.chores import Chores
@@ -25,6 +25,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from mcp_registry.protocol import outbound
 from mcp_registry.protocol.envelope import Response
+from mcp_registry.protocol.lists import LISTS, ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
 FIRST_PAUSE_S = 0.5
@@ -117,12 +118,14 @@ class StdioUpstream:
                 seat.used_at = self._clock()
         return speak.answer(seat.info.era, response, size_bytes)
 
-    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
-        """Return every tool definition, all pages, as raw JSON; raises like `request`."""
-        timeouts = self._settings.timeouts
-        first = UpstreamRequest("tools/list", {}, principal, timeout_s=timeouts.page_s, is_idempotent=True)
+    async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
+        """Return every definition of a kind, all pages, as raw JSON; raises like `request`."""
+        shape, timeout_s = LISTS[kind], self._settings.timeouts.page_s
+        if kind != "tools" and not speak.offers(await self.server_info(principal), shape):
+            return Listed()
+        first = UpstreamRequest(shape.method, {}, principal, timeout_s=timeout_s, is_idempotent=True)
         return await speak.list_all(
-            lambda params: self.request(replace(first, params=params), NOBODY), self._settings.limits
+            lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
         )
 
     async def server_info(self, principal: Principal) -> ServerInfo:

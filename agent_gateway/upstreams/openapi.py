@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.identity.scheme_secrets import SchemeSecrets
-from agent_gateway.ports import Clock, Health, HttpClient, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Clock, Health, HttpClient, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.api_exchange import ApiExchange, ExchangeLimits, plain_headers
@@ -31,6 +31,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN
 
 READ_RESULT: Final = "read_result"
@@ -146,12 +147,12 @@ class OpenApi:
             return _error(INVALID_PARAMS, "no such tool")
         return _answer(await self._call(tool, call, request, sink))
 
-    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
+    async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return the definition of every approved tool, and of the one that reads on in cut answers."""
         del principal
         await self._ready()
         listed = [one.definition for one in self._tools.values()]
-        return [*listed, _READ_RESULT_DEFINITION] if listed else []
+        return Listed([*listed, _READ_RESULT_DEFINITION]) if listed and kind == "tools" else Listed()
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what we say of an API that speaks no MCP itself."""

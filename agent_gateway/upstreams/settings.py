@@ -45,7 +45,7 @@ class UpstreamLimits:
     max_resumes: int = 16  # times that the stream of one answer may break and be opened again
     max_notifications: int = 256  # waiting for the reader of one request on a shared child
     max_pages: int = 100
-    max_tools: int = 20_000
+    max_items: int = 20_000  # of one list
     max_garbage_lines: int = 100  # of a child's stdout, before it is restarted
     max_log_lines: int = 200  # of a child's stderr, kept
     max_log_line: int = 4096

@@ -1,11 +1,12 @@
-"""What both transports say and read alike: ids, outgoing messages, server info, tool pages.
+"""What both transports say and read alike: ids, outgoing messages, server info, pages of lists.
 
 Values and small pure functions; connections, children and sessions are left to
 `mcp_http` and `mcp_stdio`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Final
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
-from agent_gateway.ports import ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope
@@ -22,10 +23,12 @@ from mcp_registry.protocol.envelope import Notification, Response
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND
 from mcp_registry.protocol.headers import HeaderParam, header_params
 from mcp_registry.protocol.inbound import LOG_LEVELS, declares
+from mcp_registry.protocol.lists import ListShape
 from mcp_registry.protocol.outbound import Outgoing, Speaker
 from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
 GATEWAY: Final = Speaker(info=Raw(envelope.write({"name": "agent-gateway", "version": VERSION})))
+MAX_TTL_MS: Final = 3_600_000  # an hour: no upstream's word holds longer
 _ANNOTATION: Final = b"x-mcp-header"
 
 
@@ -181,33 +184,42 @@ def server_info(era: Era, version: str, result: Raw | None) -> ServerInfo:
 Ask = Callable[[envelope.RawObject], Awaitable[UpstreamAnswer]]
 
 
-async def list_all(ask: Ask, limits: UpstreamLimits) -> Sequence[Raw]:
-    """Return the tools of every page that `ask(params)` gives.
+async def list_all(ask: Ask, shape: ListShape, limits: UpstreamLimits) -> Listed:
+    """Return the items of every page that `ask(params)` gives, and the least time that one of them may be kept.
 
     An absent or null cursor ends the list; an empty one does not. Raises `UpstreamFailed` when a
-    cursor comes twice, or beyond `max_pages` or `max_tools`. An upstream without the method has none.
+    cursor comes twice, or beyond `max_pages` or `max_items`. An upstream without the method has none.
     """
-    tools: list[Raw] = []
+    items: list[Raw] = []
     seen: set[bytes] = set()
     params: envelope.RawObject = {}
+    ttl_ms = MAX_TTL_MS
     for _ in range(limits.max_pages):
-        page = _page(await ask(params))
-        tools.extend(page.tools)
-        if len(tools) > limits.max_tools:
-            raise _bad_list(f"it has more than {limits.max_tools} tools")
-        if page.nextCursor is None:
-            return tools
-        cursor = envelope.write(page.nextCursor)
+        page = _page(await ask(params), shape)
+        items.extend(page.items)
+        ttl_ms = min(ttl_ms, page.ttl_ms)
+        if len(items) > limits.max_items:
+            raise _bad_list(shape, f"it has more than {limits.max_items} items")
+        if page.cursor is None:
+            return Listed(items, ttl_ms)
+        cursor = envelope.write(page.cursor)
         if cursor in seen:
-            raise _bad_list("its pages go round in a circle")
+            raise _bad_list(shape, "its pages go round in a circle")
         seen.add(cursor)
         params = {"cursor": Raw(cursor)}
-    raise _bad_list(f"it has more than {limits.max_pages} pages")
+    raise _bad_list(shape, f"it has more than {limits.max_pages} pages")
 
 
-class _Page(msgspec.Struct):
-    tools: list[Raw]
-    nextCursor: str | None = None  # noqa: N815 - the wire's word
+def offers(info: ServerInfo, shape: ListShape) -> bool:
+    """Say whether a server declares such a list."""
+    return info.capabilities is not None and declares(info.capabilities, shape.declared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    items: list[Raw]
+    cursor: str | None = None
+    ttl_ms: int = 0
 
 
 class _Error(msgspec.Struct):
@@ -222,19 +234,28 @@ def error_code(error: Raw | None) -> int | None:
         return None
 
 
-def _page(found: UpstreamAnswer) -> _Page:
+def _page(found: UpstreamAnswer, shape: ListShape) -> _Page:
     if found.result is None:
         if error_code(found.error) == METHOD_NOT_FOUND:
             return _Page([])
-        raise UpstreamFailed("the upstream does not list its tools", code="upstream_error")
+        raise UpstreamFailed(f"the upstream does not list its {shape.declared}", code="upstream_error")
     try:
-        return _PAGE.decode(found.result)
+        members = envelope.read_object(found.result)
+        cursor = _CURSOR.decode(members.get("nextCursor", b"null"))
+        return _Page(_ITEMS.decode(members.get(shape.member, b"null")), cursor, _ttl_ms(members.get("ttlMs")))
     except msgspec.DecodeError as error:
-        raise _bad_list("it is not a list of tools") from error
+        raise _bad_list(shape, "it is not a list") from error
 
 
-def _bad_list(what: str) -> UpstreamFailed:
-    return UpstreamFailed(f"the upstream's tool list cannot be used: {what}", code="upstream_garbage")
+def _ttl_ms(raw: Raw | None) -> int:
+    try:
+        return 0 if raw is None else min(MAX_TTL_MS, max(0, _TTL.decode(raw)))
+    except msgspec.DecodeError:
+        return 0
+
+
+def _bad_list(shape: ListShape, what: str) -> UpstreamFailed:
+    return UpstreamFailed(f"the upstream's list of {shape.declared} cannot be used: {what}", code="upstream_garbage")
 
 
 @lru_cache(maxsize=4096)
@@ -246,7 +267,9 @@ def _params_of(schema: bytes) -> tuple[HeaderParam, ...]:
         raise UpstreamFailed(message, code="upstream_bad_tool") from error
 
 
-_PAGE: Final = msgspec.json.Decoder(_Page)
+_ITEMS: Final = msgspec.json.Decoder(list[Raw])
+_CURSOR: Final = msgspec.json.Decoder(str | None)
+_TTL: Final = msgspec.json.Decoder(int)
 _ERROR: Final = msgspec.json.Decoder(_Error)
 _ANY: Final = msgspec.json.Decoder()
 _SORTED: Final = msgspec.json.Encoder(order="deterministic")

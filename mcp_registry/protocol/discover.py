@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from mcp_registry.protocol.envelope import write
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND, ProtocolError, http_status
+from mcp_registry.protocol.lists import BY_METHOD
 from mcp_registry.protocol.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS, Era
 
 MAX_INSTRUCTIONS_CHARS: Final = 4_096  # of one upstream
@@ -20,8 +21,8 @@ MAX_MERGED_CHARS: Final = 32_768
 
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
-        "legacy": frozenset({"initialize", "ping", "tools/list", "tools/call"}),
-        "modern": frozenset({"server/discover", "tools/list", "tools/call"}),
+        "legacy": frozenset({"initialize", "ping", *BY_METHOD, "tools/call"}),
+        "modern": frozenset({"server/discover", *BY_METHOD, "tools/call"}),
     }
 )
 TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(

@@ -52,19 +52,32 @@ def call_result(result: Raw, source: Era, reader: Reader) -> Raw:
     return _to_legacy(result, reader) if is_changed else result
 
 
-def list_result(items: bytes, reader: Reader, *, next_cursor: str | None = None, degraded: str = "") -> bytes:
-    """Write the raw result of a `tools/list` of ours.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list of ours.
 
-    items     a raw JSON array of tool definitions
-    degraded  why tools may be missing, in public words; said in `_meta`
+    items        a raw JSON array of definitions, for the member `member`
+    next_cursor  None on the last page
+    degraded     why something may be missing, in public words; said in `_meta`
+    ttl_ms       how long a modern reader may keep it
     """
-    result: dict[str, object] = {"tools": Raw(items)}
-    if next_cursor is not None:
-        result["nextCursor"] = next_cursor
-    meta: dict[str, object] = {DEGRADED_KEY: degraded} if degraded else {}
+
+    items: bytes
+    member: str = "tools"
+    next_cursor: str | None = None
+    degraded: str = ""
+    ttl_ms: int = 0
+
+
+def list_result(page: Page, reader: Reader) -> bytes:
+    """Write the raw result of a list of ours."""
+    result: dict[str, object] = {page.member: Raw(page.items)}
+    if page.next_cursor is not None:
+        result["nextCursor"] = page.next_cursor
+    meta: dict[str, object] = {DEGRADED_KEY: page.degraded} if page.degraded else {}
     if reader.era == "modern":
         # Policy filters per caller: no cache may hand this to another.
-        result |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+        result |= {"resultType": "complete", "ttlMs": page.ttl_ms, "cacheScope": "private"}
         meta[META_SERVER_INFO] = reader.server_info
     if meta:
         result["_meta"] = meta

@@ -17,7 +17,7 @@ from agent_gateway.audit.verify import verify_receipt
 from support.admin import ADMIN_URL, admin_app, admin_client, local_token
 from support.bridge import StreamingTransport
 from support.gateways import TestGateway, call, gateway
-from support.mcp_servers import server_command
+from support.mcp_servers import TOOLS, server_command
 
 POLICIES = """
 @id("reads") permit (principal in Team::"acme/research", action, resource) when { resource.risk <= 4 };
@@ -118,7 +118,7 @@ async def test_a_gateway_that_cannot_record_is_not_ready_and_says_why(running: T
 
 async def test_upstreams_tell_health_era_and_why_something_is_missing(running: TestGateway) -> None:
     found = {one["name"]: one for one in await get(running, "/v1/upstreams")}
-    assert (found["sdk"]["state"], found["sdk"]["era"], found["sdk"]["tools"]) == ("up", "modern", 8)
+    assert (found["sdk"]["state"], found["sdk"]["era"], found["sdk"]["tools"]) == ("up", "modern", TOOLS)
     assert (found["gone"]["tools"], bool(found["gone"]["missing"])) == (0, True)
     assert (await get(running, "/v1/upstreams/sdk"))["server"] == "sdk-fixture 1.2.3"
     assert await problem(running, "GET", "/v1/upstreams/none") == (404, "not_found")
@@ -126,21 +126,21 @@ async def test_upstreams_tell_health_era_and_why_something_is_missing(running: T
 
 async def test_capabilities_of_an_agent_are_those_it_sees(running: TestGateway) -> None:
     everything = await get(running, "/v1/capabilities")
-    assert everything["total"] == len(everything["items"]) == 8
+    assert everything["total"] == len(everything["items"]) == TOOLS
     assert everything["items"][0]["access"] is None
     planner = await get(running, "/v1/capabilities?agent=planner&limit=200")
     access = {one["name"]: one["access"] for one in planner["items"]}
     assert (access["sdk__echo"], access["sdk__nap"], "sdk__die" in access) == ("depends", "permit", False)
     assert (await get(running, "/v1/capabilities?agent=nobody"))["items"] == []
     page = await get(running, "/v1/capabilities?agent=planner&offset=6&limit=1")
-    assert (page["total"], len(page["items"])) == (7, 1)
+    assert (page["total"], len(page["items"])) == (TOOLS - 1, 1)
     assert await problem(running, "GET", "/v1/capabilities?agent=none") == (404, "not_found")
 
 
 async def test_toolsets_name_their_url_and_their_tools(running: TestGateway) -> None:
     found = {one["path"]: one["tools"] for one in await get(running, "/v1/toolsets")}
-    assert found["/mcp/reading"] == ["sdk__echo"]
-    assert len(found["/mcp"]) == 8
+    assert found["/mcp/reading"] == ["sdk__echo", "sdk__everything"]
+    assert len(found["/mcp"]) == TOOLS
 
 
 async def test_explain_and_the_data_listener_decide_alike(running: TestGateway) -> None:

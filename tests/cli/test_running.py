@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.command_line import Run
+from support.mcp_servers import TOOLS
 from support.running import RunningGateway, paths, running_gateway, write_world
 
 Command = Callable[..., Run]
@@ -40,7 +41,7 @@ def denied_call(run: Command) -> str:
 
 def test_up_says_in_one_line_of_json_that_it_serves(served: RunningGateway) -> None:
     assert served.ready["ready"] is True
-    assert served.ready["tools"] == 8
+    assert served.ready["tools"] == TOOLS
     assert served.ready["upstreams"] == 1
     assert served.ready["degraded"] == {}
 
@@ -53,7 +54,7 @@ def test_ls_shows_upstreams_tools_and_who_may_call_them(run: Command) -> None:
     assert listed.code == 0
     data: Any = listed.data
     assert data["running"] is True
-    assert [(one["name"], one["state"], one["tools"]) for one in data["upstreams"]] == [("sdk", "up", 8)]
+    assert [(one["name"], one["state"], one["tools"]) for one in data["upstreams"]] == [("sdk", "up", TOOLS)]
     callers = {tool["name"]: tool["callers"] for tool in data["tools"]}
     assert callers["sdk__echo"] == {"boss": "depends", "planner": "depends"}
     assert callers["sdk__die"] == {"boss": "permit"}

@@ -11,12 +11,13 @@ import tempfile
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from conformance import client_leg
 from conformance.expected import Verdict, judge, load, shrink
-from conformance.legs import DIRECT, LEGS, VERSIONS, World, world
+from conformance.legs import CLIENT, DIRECT, LEGS, VERSIONS, world
 from conformance.suite import ENVIRONMENT, Check, Found, run_server
 from demos.environments import EnvironmentFailed, ensure
 
@@ -51,30 +52,54 @@ def main(argv: Sequence[str]) -> int:
 def _serve(legs: Sequence[str], versions: Sequence[str], folder: Path) -> Results:
     results: Results = {}
     direct: dict[str, Found] = {}
-    with tempfile.TemporaryDirectory() as place, world(Path(place)) as found:
+    servers = [leg for leg in legs if leg not in (DIRECT, CLIENT)]
+    if servers or DIRECT in legs:
+        with tempfile.TemporaryDirectory() as place, world(Path(place)) as found:
+            for version in versions:
+                for leg in [DIRECT, *servers]:
+                    run = _Run(leg, version, folder / leg / version, found.urls[leg])
+                    results[leg, version] = verdict = run.judged(direct.get(version))
+                    if leg == DIRECT:
+                        direct[version] = verdict.found
+    if CLIENT in legs:
         for version in versions:
-            for leg in [DIRECT, *(leg for leg in legs if leg != DIRECT)]:
-                verdict = _run(found, leg, version, folder / leg / version, direct.get(version))
-                if leg == DIRECT:
-                    direct[version] = verdict.found
-                results[leg, version] = verdict
+            results[CLIENT, version] = _Run(CLIENT, version, folder / CLIENT / version).judged(None)
     return results
 
 
-def _run(found: World, leg: str, version: str, folder: Path, direct: Found | None) -> Verdict:
-    """Run one leg in one version; a scenario that fails by surprise gets a second chance, alone."""
-    began = time.monotonic()
-    url = found.urls[leg]
-    verdict = judge(run_server(url, version, folder), load(leg, version), direct)
-    for scenario in sorted({check.partition(":")[0] for check in verdict.surprises}):
-        again = run_server(url, version, folder / "alone" / scenario, scenario)
-        wrong = {check for check in verdict.surprises if check.partition(":")[0] == scenario}
-        if wrong <= again.good:
-            print(f"{leg} {version}: `{scenario}` passes alone", flush=True)
-            verdict = judge(_instead(verdict.found, wrong), load(leg, version), direct)
-    counts = f"{verdict.found.passed} passed, {verdict.found.failed} failed"
-    print(f"{leg} {version}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
-    return verdict
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One leg in one version; `url` is the server's, where the suite is the client."""
+
+    leg: str
+    version: str
+    folder: Path
+    url: str = ""
+
+    def judged(self, direct: Found | None) -> Verdict:
+        """Run it; a scenario that fails by surprise gets a second chance, alone."""
+        began = time.monotonic()
+        known = load(self.leg, self.version)
+        verdict = judge(self._all(), known, direct)
+        for scenario in sorted({check.partition(":")[0] for check in verdict.surprises}):
+            wrong = {check for check in verdict.surprises if check.partition(":")[0] == scenario}
+            if wrong <= self._alone(scenario).good:
+                print(f"{self.leg} {self.version}: `{scenario}` passes alone", flush=True)
+                verdict = judge(_instead(verdict.found, wrong), known, direct)
+        counts = f"{verdict.found.passed} passed, {verdict.found.failed} failed"
+        print(f"{self.leg} {self.version}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
+        return verdict
+
+    def _all(self) -> Found:
+        if self.leg == CLIENT:
+            return client_leg.run(self.version, self.folder)
+        return run_server(self.url, self.version, self.folder)
+
+    def _alone(self, scenario: str) -> Found:
+        folder = self.folder / "alone" / scenario
+        if self.leg == CLIENT:
+            return client_leg.alone(self.version, folder, scenario)
+        return run_server(self.url, self.version, folder, scenario)
 
 
 def _instead(found: Found, mended: set[Check]) -> Found:

@@ -11,6 +11,7 @@ from typing import Literal
 Era = Literal["both", "legacy", "modern"]
 
 MAIN = Path(__file__).with_name("mcp_server_main.py")
+TOOLS = 14  # that it has
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ async def test_a_tool_is_called_listed_and_its_server_known(server: HttpServer) 
         assert upstream.health().state == "unknown"
         answer = await upstream.request(call("echo", {"text": "grüße"}), KeepingSink())
         assert (text_of(answer), answer.era) == ("grüße", server.era)
-        names = [orjson.loads(bytes(tool))["name"] for tool in await upstream.list_tools(ALICE)]
+        names = [orjson.loads(bytes(tool))["name"] for tool in (await upstream.list_items("tools", ALICE)).items]
         assert {"echo", "nap", "steps"} <= set(names)
         info = await upstream.server_info(ALICE)
         assert (info.era, info.instructions) == (server.era, "be kind")

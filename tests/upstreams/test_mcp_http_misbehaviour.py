@@ -205,7 +205,7 @@ async def test_every_page_is_listed_and_an_empty_cursor_is_a_cursor() -> None:
         {"tools": [{"name": "b", "unknown": None}], "nextCursor": None},
     ]
     async with raw_server(modern(paged(pages))) as server, open_http(http_settings(server.url())) as upstream:
-        tools = await upstream.list_tools(ALICE)
+        tools = (await upstream.list_items("tools", ALICE)).items
         assert [bytes(tool) for tool in tools] == [b'{"name":"a"}', b'{"name":"b","unknown":null}']
 
 
@@ -223,10 +223,10 @@ async def test_every_page_is_listed_and_an_empty_cursor_is_a_cursor() -> None:
 )
 async def test_a_list_that_cannot_end_or_be_read_is_refused(pages: list[dict[str, Any]]) -> None:
     async with raw_server(modern(paged(pages))) as server:
-        settings = http_settings(server.url(), limits=UpstreamLimits(max_tools=20, max_pages=100))
+        settings = http_settings(server.url(), limits=UpstreamLimits(max_items=20, max_pages=100))
         async with open_http(settings) as upstream:
             with pytest.raises(UpstreamFailed) as refusal:
-                await upstream.list_tools(ALICE)
+                await upstream.list_items("tools", ALICE)
             assert refusal.value.code == "upstream_garbage"
 
 

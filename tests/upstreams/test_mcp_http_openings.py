@@ -197,7 +197,7 @@ OPENINGS: dict[str, tuple[Callable[[int], bytes], str]] = {
 async def test_an_upstream_that_opens_in_no_era_is_refused(name: str) -> None:
     reply, code = OPENINGS[name]
     async with raw_server(always(reply)) as server, open_http(http_settings(server.url())) as upstream:
-        for ask in (upstream.server_info(ALICE), upstream.list_tools(ALICE)):
+        for ask in (upstream.server_info(ALICE), upstream.list_items("tools", ALICE)):
             with pytest.raises(UpstreamFailed) as refusal:
                 await ask
             assert refusal.value.code == code

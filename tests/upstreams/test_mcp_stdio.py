@@ -56,7 +56,7 @@ async def test_a_real_server_is_called_and_listed_in_its_era(era: Era) -> None:
         sink = KeepingSink()
         await upstream.request(call("steps", {"count": 3}, wants_progress=True), sink)
         assert [params["progress"] for _, params in sink.messages] == [1, 2, 3]
-        names = [orjson.loads(bytes(tool))["name"] for tool in await upstream.list_tools(ALICE)]
+        names = [orjson.loads(bytes(tool))["name"] for tool in (await upstream.list_items("tools", ALICE)).items]
         assert "nap" in names
         assert (await upstream.server_info(ALICE)).instructions == "be kind"
 

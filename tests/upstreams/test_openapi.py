@@ -383,12 +383,13 @@ async def test_a_compressed_answer_is_refused(tmp_path: Path) -> None:
 
 async def test_it_lists_its_tools_and_the_one_that_reads_on(tmp_path: Path) -> None:
     async with world(tmp_path, SEARCH) as api:
-        listed = [orjson.loads(bytes(raw)) for raw in await api.api.list_tools(ALICE)]
+        listed = [orjson.loads(bytes(raw)) for raw in (await api.api.list_items("tools", ALICE)).items]
         assert [one["name"] for one in listed] == ["search", "read_result"]
+        assert (await api.api.list_items("prompts", ALICE)).items == ()
         info = await api.api.server_info(ALICE)
         assert (info.era, info.capabilities, info.instructions) == ("modern", Raw(b'{"tools":{}}'), "A test")
     async with world(tmp_path) as empty:
-        assert await empty.api.list_tools(ALICE) == []
+        assert (await empty.api.list_items("tools", ALICE)).items == ()
 
 
 async def test_other_methods_and_unknown_tools_are_errors(tmp_path: Path) -> None:

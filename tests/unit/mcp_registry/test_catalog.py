@@ -10,13 +10,13 @@ from msgspec import Raw
 from gateway_policies.call import Capability
 from mcp_registry.catalog import (
     Catalog,
-    ToolRule,
+    Rule,
     Toolset,
-    UpstreamTools,
+    UpstreamItems,
     assemble,
     build,
+    list_page,
     read_upstream,
-    tools_list,
 )
 from mcp_registry.protocol.versions import Era
 
@@ -25,17 +25,19 @@ def tool(name: str, **members: Any) -> Raw:
     return Raw(json.dumps({"name": name, "inputSchema": {"type": "object"}, **members}).encode())
 
 
-GIT = UpstreamTools(
+GIT = UpstreamItems(
     "git",
-    [tool("log", outputSchema={"type": "array"}), tool("push", x=1.0), tool("gc")],
+    {"tools": [tool("log", outputSchema={"type": "array"}), tool("push", x=1.0), tool("gc")]},
     tags=frozenset({"code"}),
-    rules=[
-        ToolRule("*", risk=3, read_only=True, price_micros=100),
-        ToolRule("p*", tags=frozenset({"write"}), risk=9, read_only=False),
-        ToolRule("gc", is_hidden=True),
-    ],
+    rules={
+        "tools": [
+            Rule("*", risk=3, read_only=True, price_micros=100),
+            Rule("p*", tags=frozenset({"write"}), risk=9, read_only=False),
+            Rule("gc", is_hidden=True),
+        ]
+    },
 )
-TIME = UpstreamTools("time", [tool("now"), tool("bad name")])
+TIME = UpstreamItems("time", {"tools": [tool("now"), tool("bad name")]})
 TOOLSETS = [
     Toolset("default"),
     Toolset("reading", include=["git__log", "time__*"]),
@@ -77,18 +79,20 @@ def test_a_tool_that_nobody_spoke_of_has_the_cautious_defaults() -> None:
 
 
 def test_the_upstreams_own_hints_decide_nothing() -> None:
-    catalog = build([UpstreamTools("u", [tool("rm", annotations={"readOnlyHint": True})])], [])
+    catalog = build([UpstreamItems("u", {"tools": [tool("rm", annotations={"readOnlyHint": True})]})], [])
     assert catalog.entries["u__rm"].capability.read_only is False
 
 
 def test_a_hidden_tool_is_nowhere_unless_a_later_rule_shows_it() -> None:
     assert CATALOG.servers["git"].find("gc") is None
-    shown = UpstreamTools("git", [tool("gc")], rules=[ToolRule("*", is_hidden=True), ToolRule("gc", is_hidden=False)])
+    shown = UpstreamItems(
+        "git", {"tools": [tool("gc")]}, rules={"tools": [Rule("*", is_hidden=True), Rule("gc", is_hidden=False)]}
+    )
     assert list(build([shown], []).entries) == ["git__gc"]
 
 
 def test_what_is_wrong_with_a_definition_is_a_finding_of_its_upstream() -> None:
-    assert [(finding.upstream, finding.tool) for finding in CATALOG.findings] == [("time", "#1")]
+    assert [(finding.upstream, finding.name) for finding in CATALOG.findings] == [("time", "#1")]
 
 
 def test_toolsets_hold_what_they_include_and_do_not_exclude() -> None:
@@ -114,7 +118,7 @@ def test_an_endpoint_of_one_upstream_shows_native_names() -> None:
 
 
 def test_an_upstream_without_tools_still_has_its_endpoint() -> None:
-    assert dict(build([UpstreamTools("idle", [])], []).servers["idle"].entries) == {}
+    assert dict(build([UpstreamItems("idle", {})], []).servers["idle"].entries) == {}
 
 
 def test_another_upstream_renames_nothing_and_moves_no_pin() -> None:
@@ -144,30 +148,30 @@ def test_a_catalogue_does_not_change(change: Any) -> None:
 
 def test_a_list_holds_what_is_visible_in_the_order_given() -> None:
     view = CATALOG.toolsets["default"]
-    raw, following = tools_list(view, view.capabilities, "modern")
+    raw, following = list_page(view, "tools", view.capabilities, "modern")
     assert (names(raw), following) == (["git__log", "git__push", "time__now"], None)
-    assert names(tools_list(view, view.capabilities[1:2], "modern")[0]) == ["git__push"]
-    assert tools_list(view, [], "modern") == (b"[]", None)
+    assert names(list_page(view, "tools", view.capabilities[1:2], "modern")[0]) == ["git__push"]
+    assert list_page(view, "tools", [], "modern") == (b"[]", None)
 
 
 def test_a_list_leaves_out_what_its_endpoint_does_not_hold() -> None:
     everything = CATALOG.toolsets["default"].capabilities
-    assert names(tools_list(CATALOG.toolsets["reading"], everything, "modern")[0]) == ["git__log", "time__now"]
+    assert names(list_page(CATALOG.toolsets["reading"], "tools", everything, "modern")[0]) == ["git__log", "time__now"]
 
 
 def test_a_definition_changes_in_its_name_alone() -> None:
     view = CATALOG.toolsets["default"]
-    raw, _ = tools_list(view, [CATALOG.entries["git__push"].capability], "modern")
+    raw, _ = list_page(view, "tools", [CATALOG.entries["git__push"].capability], "modern")
     assert raw == b'[{"name":"git__push","inputSchema":{"type": "object"},"x":1.0}]'
-    raw, _ = tools_list(CATALOG.servers["git"], [CATALOG.entries["git__push"].capability], "modern")
-    assert raw == b"[%b]" % bytes(GIT.definitions[1])
+    raw, _ = list_page(CATALOG.servers["git"], "tools", [CATALOG.entries["git__push"].capability], "modern")
+    assert raw == b"[%b]" % bytes(GIT.definitions["tools"][1])
 
 
 @pytest.mark.parametrize("route", ["toolset", "server"])
 @pytest.mark.parametrize(("era", "version"), [("modern", "2026-07-28"), ("legacy", "2025-11-25")])
 def test_a_list_is_valid_to_the_sdk_in_either_era(route: str, era: Era, version: str) -> None:
     view = CATALOG.toolsets["default"] if route == "toolset" else CATALOG.servers["git"]
-    raw, _ = tools_list(view, view.capabilities, era)
+    raw, _ = list_page(view, "tools", view.capabilities, era)
     result: dict[str, Any] = {"tools": json.loads(raw), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
     validate_server_result("tools/list", version, result)
     assert ("outputSchema" in result["tools"][0]) == (era == "modern")
@@ -179,16 +183,16 @@ def test_pages_join_to_the_whole_list() -> None:
     seen: list[str] = []
     sizes: list[int] = []
     while offset is not None:
-        raw, offset = tools_list(view, view.capabilities, "legacy", offset=offset, page=2)
+        raw, offset = list_page(view, "tools", view.capabilities, "legacy", offset=offset, page=2)
         seen += names(raw)
         sizes.append(len(names(raw)))
     assert (seen, sizes) == (list(view.entries), [2, 1])
-    assert tools_list(view, view.capabilities, "legacy", offset=99) == (b"[]", None)
+    assert list_page(view, "tools", view.capabilities, "legacy", offset=99) == (b"[]", None)
 
 
 def test_a_tool_gives_the_guard_and_the_policies_what_they_need() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "N"}}}
-    entry = build([UpstreamTools("u", [tool("t", inputSchema=schema)])], []).entries["u__t"]
+    entry = build([UpstreamItems("u", {"tools": [tool("t", inputSchema=schema)]})], []).entries["u__t"]
     assert json.loads(bytes(entry.input_schema)) == schema
     assert entry.arguments == {"n": "Long"}
     assert [param.header for param in entry.header_params] == ["mcp-param-n"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from mcp_registry.definitions import MAX_TOOLS, Finding, read_definitions
+from mcp_registry.definitions import MAX_ITEMS, Finding, read_definitions
 from mcp_registry.protocol.headers import HeaderParam
 
 GOOD = b'{"name":"good","inputSchema":{"type":"object"}}'
@@ -78,6 +78,6 @@ def test_the_first_of_equal_names_stands() -> None:
 
 
 def test_tools_beyond_the_limit_are_left_out() -> None:
-    found, findings = read_definitions("git", [Raw(GOOD)] * (MAX_TOOLS + 1))
+    found, findings = read_definitions("git", [Raw(GOOD)] * (MAX_ITEMS + 1))
     assert len(found) == 1
     assert findings[-1] == Finding("git", "#10000", "more than 10000 tools; the rest is left out")

@@ -10,7 +10,7 @@ from mcp_types.methods import validate_server_result
 from msgspec import Raw
 
 from gateway_policies.refusal import UpstreamFailed
-from mcp_registry.protocol.results import Reader, call_result, legacy_tool, list_result
+from mcp_registry.protocol.results import Page, Reader, call_result, legacy_tool, list_result
 from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
 INFO = Raw(b'{"name":"agent-gateway","version":"1"}')
@@ -143,12 +143,12 @@ def test_a_translated_result_is_valid_to_the_sdk() -> None:
 
 def test_a_list_says_what_its_reader_needs() -> None:
     items = b'[{"name":"a","inputSchema":{"type":"object"}}]'
-    modern: dict[str, Any] = json.loads(list_result(items, MODERN, next_cursor="", degraded="git is down"))
+    modern: dict[str, Any] = json.loads(list_result(Page(items, "tools", "", "git is down", 7), MODERN))
     assert modern == {
         "tools": [{"name": "a", "inputSchema": {"type": "object"}}],
         "nextCursor": "",
         "resultType": "complete",
-        "ttlMs": 0,
+        "ttlMs": 7,
         "cacheScope": "private",
         "_meta": {
             "agent-gateway/degraded": "git is down",
@@ -156,8 +156,8 @@ def test_a_list_says_what_its_reader_needs() -> None:
         },
     }
     validate_server_result("tools/list", "2026-07-28", modern)
-    assert list_result(items, LEGACY) == b'{"tools":%b}' % items
-    assert json.loads(list_result(b"[]", LEGACY, degraded="d")) == {
+    assert list_result(Page(items, "prompts"), LEGACY) == b'{"prompts":%b}' % items
+    assert json.loads(list_result(Page(b"[]", degraded="d"), LEGACY)) == {
         "tools": [],
         "_meta": {"agent-gateway/degraded": "d"},
     }
