@@ -27,6 +27,7 @@ from agent_gateway.cli import (
     ls,
     mesh,
     schema,
+    stdio,
     token,
     up,
 )
@@ -56,6 +57,7 @@ app.command("budget")(budget.budget)
 app.add_typer(audit.app, name="audit")
 app.add_typer(mesh.app, name="mesh")
 app.command("connect")(connect.connect)
+app.command("stdio")(stdio.stdio)
 app.command("doctor")(doctor.doctor)
 app.add_typer(key.app, name="key")
 app.command("schema")(schema.schema)
