@@ -42,6 +42,16 @@ class Market:
         return [tool["name"] for tool in listed]
 
 
+def everything(tool: Tool) -> bool:
+    del tool
+    return True
+
+
+def nothing(tool: Tool) -> bool:
+    del tool
+    return False
+
+
 @asynccontextmanager
 async def market(tmp_path: Path, more: str = "", wanted: Any = None) -> AsyncGenerator[Market]:
     shop = Shop()
@@ -50,7 +60,7 @@ async def market(tmp_path: Path, more: str = "", wanted: Any = None) -> AsyncGen
     async with serving(shop_app(shop)) as url:
         folder = ApiFolder(tmp_path / "mesh/shop")
         import_api(folder, await from_url(f"{url}/openapi.json", allow_private=True))
-        approve(folder, wanted or (lambda tool: True))
+        approve(folder, wanted or everything)
         config = f"""
 tenants: {{acme: {{}}}}
 agents:
@@ -134,7 +144,7 @@ async def test_a_file_is_uploaded(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("mesh.nothing-before-approval")
 async def test_nothing_is_served_before_it_is_approved_and_an_approval_is_taken_up(tmp_path: Path) -> None:
-    async with market(tmp_path, wanted=lambda tool: False) as here:
+    async with market(tmp_path, wanted=nothing) as here:
         assert await here.names() == []
 
         def reads(tool: Tool) -> bool:

@@ -7,6 +7,10 @@ from fastapi import FastAPI, File, Header, HTTPException, Query, UploadFile
 from pydantic import BaseModel
 
 
+Key = Annotated[str | None, Header(alias="X-Shop-Key")]
+STOCK = [{"sku": f"s{number}", "name": f"Thing {number}", "price": number} for number in range(40)]
+
+
 class Order(BaseModel):
     """What a customer wants."""
 
@@ -27,24 +31,21 @@ class Shop:
 def shop_app(shop: Shop, **more: Any) -> FastAPI:
     """Return the API; every request needs the key."""
     app = FastAPI(title="Shop", version="1.0.0", **more)
-    stock = [{"sku": f"s{number}", "name": f"Thing {number}", "price": number} for number in range(40)]
 
     def known(key: str | None) -> None:
         if key != shop.key:
             raise HTTPException(401, "who are you?")
 
-    Key = Annotated[str | None, Header(alias="X-Shop-Key")]  # noqa: N806 - a type
-
     @app.get("/items", tags=["catalogue"], summary="Search the items of the shop")
-    def search_items(  # pyright: ignore[reportUnusedFunction]
+    def search_items(
         q: str = "", tags: Annotated[list[str] | None, Query()] = None, limit: int = 10, x_shop_key: Key = None
     ) -> dict[str, Any]:
         known(x_shop_key)
         shop.asked.append(f"search {q} {tags}")
-        return {"items": [item for item in stock if q.lower() in str(item["name"]).lower()][:limit]}
+        return {"items": [item for item in STOCK if q.lower() in str(item["name"]).lower()][:limit]}
 
     @app.get("/orders/{order_id}", tags=["orders"])
-    def get_order(order_id: int, x_shop_key: Key = None) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    def get_order(order_id: int, x_shop_key: Key = None) -> dict[str, Any]:
         known(x_shop_key)
         shop.asked.append(f"get {order_id}")
         if order_id not in shop.orders:
@@ -52,7 +53,7 @@ def shop_app(shop: Shop, **more: Any) -> FastAPI:
         return shop.orders[order_id]
 
     @app.post("/orders", status_code=201, tags=["orders"])
-    def create_order(order: Order, x_shop_key: Key = None) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    def create_order(order: Order, x_shop_key: Key = None) -> dict[str, Any]:
         known(x_shop_key)
         number = len(shop.orders) + 1
         shop.orders[number] = {"id": number, **order.model_dump()}
@@ -60,13 +61,13 @@ def shop_app(shop: Shop, **more: Any) -> FastAPI:
         return shop.orders[number]
 
     @app.delete("/orders/{order_id}", status_code=204, tags=["orders"])
-    def delete_order(order_id: int, x_shop_key: Key = None) -> None:  # pyright: ignore[reportUnusedFunction]
+    def delete_order(order_id: int, x_shop_key: Key = None) -> None:
         known(x_shop_key)
         shop.asked.append(f"delete {order_id}")
         shop.orders.pop(order_id, None)
 
     @app.post("/orders/{order_id}/receipt", tags=["orders"])
-    async def add_receipt(order_id: int, file: Annotated[UploadFile, File()], x_shop_key: Key = None) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def add_receipt(order_id: int, file: Annotated[UploadFile, File()], x_shop_key: Key = None) -> dict[str, Any]:
         known(x_shop_key)
         held = await file.read()
         return {"order": order_id, "name": file.filename, "bytes": len(held), "sum": sum(held)}
