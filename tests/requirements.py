@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "fast-path-is-invisible": Requirement(
+        "DESIGN, choices",
+        "plain calls get the same answers, records and upstream requests by either way through the gateway",
+    ),
     "invariant.listed-iff-callable": Requirement(
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
