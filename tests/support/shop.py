@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Header, HTTPException, Query, UploadFile
 from pydantic import BaseModel
 
-
 Key = Annotated[str | None, Header(alias="X-Shop-Key")]
 STOCK = [{"sku": f"s{number}", "name": f"Thing {number}", "price": number} for number in range(40)]
 
