@@ -23,6 +23,7 @@ import jsonschema_rs
 import orjson
 
 from context_mesh.openapi.load import load
+from context_mesh.openapi.members import array, mapping
 from context_mesh.openapi.model import Document
 from context_mesh.openapi.tool import Tool
 from context_mesh.openapi.tools import Toolbox, make_tools
@@ -175,9 +176,9 @@ def problems_of(tool: Tool) -> Iterator[str]:
             yield "a schema is not an object's"
         if not METASCHEMA.is_valid(schema):
             yield "a schema is not valid"
-        definitions = schema.get("$defs", {})
+        definitions = mapping(schema.get("$defs"))
         for reference in references(schema):
-            if not isinstance(definitions, dict) or reference.removeprefix("#/$defs/") not in definitions:
+            if reference.removeprefix("#/$defs/") not in definitions:
                 yield f"`{reference}` dangles"
         try:
             jsonschema_rs.validator_for(dict(schema))
@@ -205,18 +206,16 @@ def visible_credentials(tool: Tool) -> Iterator[str]:
 
 def references(value: object) -> Iterator[str]:
     """Yield every `$ref` of a schema; what enumerations and examples hold is data."""
-    if isinstance(value, list):
-        for item in value:
+    for item in array(value):
+        yield from references(item)
+    for name, item in mapping(value).items():
+        if name == "$ref" and isinstance(item, str):
+            yield item
+        elif name in ("properties", "$defs", "patternProperties", "dependentSchemas"):
+            for part in mapping(item).values():
+                yield from references(part)
+        elif name not in ("enum", "const", "default", "examples"):
             yield from references(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name == "$ref" and isinstance(item, str):
-                yield item
-            elif name in ("properties", "$defs", "patternProperties", "dependentSchemas") and isinstance(item, dict):
-                for part in item.values():
-                    yield from references(part)
-            elif name not in ("enum", "const", "default", "examples"):
-                yield from references(item)
 
 
 METASCHEMA = jsonschema_rs.validator_for({"$ref": "https://json-schema.org/draft/2020-12/schema"})
