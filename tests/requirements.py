@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "fast-path-is-invisible": Requirement(
+        "DESIGN, choices",
+        "plain calls get the same answers, records and upstream requests by either way through the gateway",
+    ),
     "invariant.listed-iff-callable": Requirement(
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
@@ -138,6 +142,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
+    "mcp.stdio-face": Requirement(
+        "issue 3",
+        "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
+    ),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),

@@ -41,6 +41,7 @@ WALLS = frozenset(
         "agent_gateway/audit/writer.py",  # the record writer: every waiter must hear of it
         "agent_gateway/runtime/chores.py",  # the supervisor: one chore fails, the others and every call go on
         "agent_gateway/listeners/mcp.py",  # the listener's edge: one request fails, not the listener
+        "agent_gateway/listeners/fast_call.py",  # the same edge, on the short way
         "agent_gateway/listeners/agent.py",  # the same edge, where agents are served
     }
 )

@@ -26,6 +26,7 @@ from agent_gateway.cli import (
     key,
     ls,
     schema,
+    stdio,
     token,
     up,
 )
@@ -54,6 +55,7 @@ app.command("who-can")(explain.who_can)
 app.command("budget")(budget.budget)
 app.add_typer(audit.app, name="audit")
 app.command("connect")(connect.connect)
+app.command("stdio")(stdio.stdio)
 app.command("doctor")(doctor.doctor)
 app.add_typer(key.app, name="key")
 app.command("schema")(schema.schema)

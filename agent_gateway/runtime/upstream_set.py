@@ -112,7 +112,7 @@ def _mcp_settings(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetti
         rules = EgressRules(allow_private=config.allow_private)
         return UpstreamSettings(
             name, "http", url=config.url, era=config.era, isolation=config.isolated_by, timeouts=timeouts,
-            limits=limits, rules=rules,
+            limits=limits, rules=rules, has_fixed_credentials=not isinstance(config.auth, ClientCredentialsAuth),
         )  # fmt: skip
     assert config.command is not None
     env = {key: loaded.reveal(value) if isinstance(value, Secret) else value for key, value in config.env.items()}

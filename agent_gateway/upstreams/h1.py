@@ -130,6 +130,10 @@ class H1Connection(asyncio.Protocol):
         else:
             self._fail(UpstreamTimeout("the upstream did not finish its answer in time"))
 
+    def unhurried(self) -> None:
+        """Let the rest of the response take its time, as that of any other."""
+        self.ends_at = self._loop.time() + self.limits.max_response_s
+
     def resume(self) -> None:
         """The reader has room again."""
         if self._is_paused:
