@@ -85,7 +85,8 @@ async def test_a_facade_adds_the_skill_and_nothing_else(tmp_path: Path) -> None:
     path = "/a2a/worker/skills/draft"
 
     def with_skill(url: str) -> bytes:
-        return card(url, skills=[{"id": "draft", "name": "Draft", "description": "d", "tags": []}])
+        skill: dict[str, object] = {"id": "draft", "name": "Draft", "description": "d", "tags": ["t"]}
+        return card(url, skills=[skill])
 
     async with (
         raw_agent(saying(http(RESULT)), with_skill) as agent,
