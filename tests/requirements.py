@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "fast-path-is-invisible": Requirement(
+        "DESIGN, choices",
+        "plain calls get the same answers, records and upstream requests by either way through the gateway",
+    ),
     "invariant.listed-iff-callable": Requirement(
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
@@ -105,6 +109,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "a description is read from where the operator says, within bounds, and from nowhere that it refers to",
     ),
     "mesh.imports-are-pinned": Requirement("issue 5, 4", "an import that was changed after it was kept is not served"),
+    "mesh.tools-are-governed": Requirement(
+        "issue 5, 4", "an API's operation is a tool like any other: listed if callable, decided, budgeted and recorded"
+    ),
+    "mesh.arguments-are-checked": Requirement(
+        "issue 5, 3", "arguments that do not fit a tool's schema are refused before anything is sent"
+    ),
+    "mesh.nothing-before-approval": Requirement("issue 5, 5", "no operation is served before somebody has approved it"),
+    "mesh.held-tools-keep-their-contract": Requirement(
+        "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -138,6 +152,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
+    "mcp.stdio-face": Requirement(
+        "issue 3",
+        "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
+    ),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
@@ -234,6 +252,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 4", "the same operation over either binding and version is one decision and one record"
     ),
     "a2a.version-matrix": Requirement("A2A 1.0.1, 3.6", "a version is what header or query say; none is 0.3"),
+    "a2a.byte-identity": Requirement(
+        "issue 4", "messages, answers and events pass byte for byte, with all that nobody here knows"
+    ),
+    "a2a.disconnect": Requirement("A2A 1.0.1, 3.1.2", "who leaves a stream closes it, and the task goes on"),
+    "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
+    "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
+    "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
+    "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
     "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
     "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),

@@ -63,6 +63,11 @@ class Authenticator:
         None   keys must be fetched first: `await authenticate_cold(...)` with the same arguments
         Raises `Unauthenticated`; its code goes into the challenge (`challenge.unauthorized`).
         """
+        found = self.authenticate_until(headers, resource, query)
+        return None if found is None else found[0]
+
+    def authenticate_until(self, headers: Headers, resource: str, query: bytes = b"") -> tuple[Principal, float] | None:
+        """Like `authenticate`, with the unix time up to which the answer may be remembered under this configuration."""
         try:
             return self._authenticate(headers, resource, query)
         except KeysNeeded:
@@ -72,20 +77,20 @@ class Authenticator:
         """Like `authenticate`, fetching an issuer's keys when that is needed."""
         for _ in range(MAX_FETCHES):
             try:
-                return self._authenticate(headers, resource, query)
+                return self._authenticate(headers, resource, query)[0]
             except KeysNeeded as needed:
                 await needed.source.refresh()
         raise Unauthenticated(
             "the keys of the token's issuer cannot be fetched now", code="keys_unavailable", retry_after_s=30
         )
 
-    def _authenticate(self, headers: Headers, resource: str, query: bytes) -> Principal:
+    def _authenticate(self, headers: Headers, resource: str, query: bytes) -> tuple[Principal, float]:
         credential = credential_of(headers, query)
         if credential.startswith(api_keys.PREFIX):
             return self._by_api_key(credential)
         return self._by_token(credential, resource)
 
-    def _by_token(self, token: str, resource: str) -> Principal:
+    def _by_token(self, token: str, resource: str) -> tuple[Principal, float]:
         now, epoch = self._clock(), self._epoch()
         if epoch != self._cached_epoch:
             self._cached.clear()
@@ -94,27 +99,28 @@ class Authenticator:
         found = self._cached.get(key)
         if found is not None and now < found[1]:
             self._cached.move_to_end(key)
-            return found[0]
+            return found
         principal = self._principal(self._validator.validate(token, resource))
         until = min(now + MAX_CACHED_S, principal.expires_at or now)
         self._cached[key] = (principal, until)
         self._cached.move_to_end(key)
         if len(self._cached) > self._max_cached:
             self._cached.popitem(last=False)
-        return principal
+        return principal, until
 
-    def _by_api_key(self, key: str) -> Principal:
+    def _by_api_key(self, key: str) -> tuple[Principal, float]:
         key_id = api_keys.id_of(key)
         found = self._agents.by_api_key(key_id) if key_id else None
         if found is None or not api_keys.matches(key, found[1]):
             raise Unauthenticated("the API key is not known here", code="invalid_token")
         agent, stored = found
-        if stored.expires_at is not None and self._clock() >= stored.expires_at:
+        now = self._clock()
+        if stored.expires_at is not None and now >= stored.expires_at:
             raise Unauthenticated(
                 "the API key has expired", code="expired_token", hint="ask the operator for a new one"
             )
         scopes = self._scopes if agent.scopes is None else self._scopes & agent.scopes
-        return _agent_principal(
+        principal = _agent_principal(
             agent,
             issuer="api_key",
             client_id=stored.id,
@@ -122,6 +128,8 @@ class Authenticator:
             scopes=scopes,
             expires_at=stored.expires_at,
         )
+        until = now + MAX_CACHED_S
+        return principal, until if stored.expires_at is None else min(until, stored.expires_at)
 
     def _principal(self, verified: Verified) -> Principal:
         agent = agent_of(self._agents, verified)

@@ -70,7 +70,7 @@ class AgentReply:
             self.bytes_out += len(body)
             await send_bytes(self._send, status, body, headers)
 
-    async def keep_alive(self, now: float) -> None:
+    async def sign_of_life(self, now: float) -> None:
         """Say something, so that nobody between us and the client gives up."""
         self.last_write = now
         if self.is_streaming and not self._is_done:

@@ -15,7 +15,7 @@ class Alive(Protocol):
 
     last_write: float
 
-    async def keep_alive(self, now: float) -> None: ...
+    async def sign_of_life(self, now: float) -> None: ...
 
 
 class InCharge:
@@ -56,6 +56,7 @@ class Running:
         self._by_key: dict[Hashable, InCharge] = {}
         self._replies: set[Alive] = set()
         self._tally = Tally()
+        self.plain_count = 0  # calls that `enter_plain` ever counted
 
     def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Alive) -> InCharge:
         """Count one call of `caller` until the block ends; raises `TooMuch` when `limit` run already.
@@ -74,6 +75,19 @@ class Running:
             self._by_key[key] = in_charge
         self._replies.add(reply)
         return in_charge
+
+    def enter_plain(self, caller: Hashable, limit: int, reply: Alive) -> bool:
+        """Count one call that is no task and that nobody cancels by name; False when `limit` run already."""
+        if not self._tally.enter(caller, limit):
+            return False
+        self._replies.add(reply)
+        self.plain_count += 1
+        return True
+
+    def left_plain(self, caller: Hashable, reply: Alive) -> None:
+        """Forget a call that `enter_plain` counted."""
+        self._replies.discard(reply)
+        self._tally.leave(caller)
 
     def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Alive) -> None:
         """Forget a call that has ended; `InCharge` calls this."""
@@ -103,4 +117,4 @@ class Running:
             silent = [reply for reply in self._replies if now - reply.last_write > every_s]
             for reply in silent:
                 with contextlib.suppress(OSError, ClientGone):  # the call's own task meets the same fault and tells it
-                    await reply.keep_alive(now)
+                    await reply.sign_of_life(now)

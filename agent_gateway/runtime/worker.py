@@ -122,12 +122,12 @@ async def serve(
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, worker.watch.nudge)
         limits = worker.gateway.snapshot.config.limits
-        edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
+        edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, header_bytes=limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
         admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         data = DataApp(worker.gateway)
         listeners = [
-            Listener("data", data, data_socket, *common),
+            Listener("data", data, data_socket, *common, fast_for=_fast_for(worker)),
             Listener("admin", admin, admin_socket, *common),
         ]
         async with serving(listeners), worker.gateway.siblings.serving(data):
@@ -140,6 +140,10 @@ async def serve(
             admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
             worker.gateway.end()
+
+
+def _fast_for(worker: Worker) -> Gateway | None:
+    return worker.gateway if worker.gateway.snapshot.config.listeners.data.fast_path else None
 
 
 @contextlib.asynccontextmanager
