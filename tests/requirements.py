@@ -221,6 +221,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.registry-search": Requirement(
         "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
     ),
+    "a2a.peers": Requirement(
+        "issue 4, Must show", "agents and clients nobody here wrote find through the gateway what they find without it"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
