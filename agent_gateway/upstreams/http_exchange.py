@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent_gateway.ports import HttpResponse, Sink
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Questions
+from agent_gateway.upstreams.asking import Questions
 from agent_gateway.upstreams.h1_response import died, too_large
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed
@@ -28,17 +28,13 @@ class Inbox:
     """Takes what the upstream says while one request runs; awaiting slows the upstream.
 
     questions  puts the upstream's own requests to the sink and answers them; None where it may not ask any
-    may_ask    whether this caller declared anything that it can be asked; `ping` is answered anyway
     """
 
-    def __init__(
-        self, id_raw: bytes, sink: Sink, max_requests: int, questions: Questions | None = None, *, may_ask: bool = False
-    ) -> None:
+    def __init__(self, id_raw: bytes, sink: Sink, max_requests: int, questions: Questions | None = None) -> None:
         self._id_raw = id_raw
         self._sink = sink
         self._left = max_requests
         self._questions = questions
-        self._may_ask = may_ask
 
     async def notification(self, message: Notification) -> None:
         if message.method == CANCELLED and self._questions is not None:
@@ -52,7 +48,7 @@ class Inbox:
             raise garbage("the upstream asks too much while it should answer")
         if self._questions is None:
             return
-        self._questions.put(message, self._sink if self._may_ask else NOBODY)
+        self._questions.put(message, self._sink)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ while. After it died the next request starts another: at once the first time, th
 after a pause that doubles; too many deaths in a row make the upstream count as down.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,16 +15,16 @@ from random import random
 
 from msgspec import Raw
 
-from agent_gateway.ports import Clock, Health, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Clock, Health, Heard, Listed, Listen, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Patient
+from agent_gateway.upstreams.asking import NOBODY, Patient, Running
 from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.per_owner import NO_CAPABILITIES, Headers, Owner, PerOwner
 from agent_gateway.upstreams.settings import UpstreamSettings
-from agent_gateway.upstreams.stdio_child import Child, Running, start
+from agent_gateway.upstreams.stdio_child import Child, start
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from mcp_registry.protocol import outbound
+from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
 from mcp_registry.protocol.lists import LISTS, ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
@@ -127,6 +128,34 @@ class StdioUpstream:
         return await speak.list_all(
             lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
         )
+
+    async def listen(self, wanted: Listen, heard: Heard) -> None:
+        """Hear changes until cancelled; see `ports.McpUpstream`. A child that died is started again."""
+        while True:
+            try:
+                seat = await self._seats.get(self._settings.owner(wanted.principal), ())
+                await self._listen_at(seat, wanted, heard)
+            except UpstreamFailed:
+                await asyncio.sleep(MAX_PAUSE_S)
+
+    async def _listen_at(self, seat: _Seat, wanted: Listen, heard: Heard) -> None:
+        child = seat.child
+        if seat.info.era == "modern":
+            message = speak.listening(self._next_id(), wanted)
+            await child.ask(
+                outbound.modern_body(message, speak.GATEWAY),
+                Running(message.id, speak.Hearing(heard), is_listening=True),
+            )
+            raise UpstreamFailed("the upstream listens no more")
+        child.listeners.add(heard)
+        try:
+            for uri in wanted.uris:
+                id_raw = self._next_id()
+                body = envelope.request(id_raw, "resources/subscribe", {"uri": Raw(envelope.write(uri))})
+                await child.ask(body, Running(id_raw, NOBODY))
+            await child.exited.wait()
+        finally:
+            child.listeners.discard(heard)
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself, from cache when it is known."""
