@@ -185,6 +185,12 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.states-are-seen": Requirement(
         "issue 4.4", "the state of a task is seen in every answer and event, however an agent dresses it"
     ),
+    "a2a.ai-catalog": Requirement(
+        "issue 4.7", "agents and servers stand in one AI Catalog and one RFC 9727 linkset, each once"
+    ),
+    "a2a.registry-search": Requirement(
+        "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"

@@ -4,91 +4,56 @@ Describing a call and sending it on is all that is MCP's own here; what happens
 in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 """
 
-import asyncio
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
 from msgspec import Raw
 
 from agent_gateway.listeners import mcp_rounds
-from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import CallSink
-from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
-from agent_gateway.pipeline.run import run
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
-from gateway_policies.refusal import Forbidden, Refusal
-from mcp_registry.catalog import Entry
-from mcp_registry.protocol import envelope, progress, results
+from mcp_registry.entries import Entry
+from mcp_registry.protocol import envelope, results
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translate_error
 
-CALL_SCOPE = "tools:call"
-
-
-# --- call ------------------------------------------------------------------------------------
-
 
 async def call_tool(request: McpRequest) -> None:
-    """Answer `tools/call`: describe, run, reply. A refusal of the described call is answered here."""
-    inbound, gateway = request.inbound, request.inbound.gateway
-    reply = gateway.reply(inbound.send, inbound.headers)
-    status, headers = 200, ()
-    with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
-        entry, arguments = _described(request)
-        exchange = gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
-        exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
-        exchange.asked = inbound.route.view.shown_name(entry.capability)
-        call = Call(
-            exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
-            inbound.route.name, "tools/call",
-        )  # fmt: skip
-        sent = Sent(request, entry, exchange, CallSink(request, reply))
-        sent.state = mcp_rounds.begin(request, exchange, entry.capability)
-        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
-        try:
-            await run(gateway.services, inbound.snapshot, exchange, call, sent.forward)
-            body = sent.body
-        except Refusal as refusal:
-            gateway.services.metrics.count_refusal(refusal.code)
-            status, body, headers = render(request.message.id, refusal, request.era, exchange.id)
-        except asyncio.CancelledError:
-            if not in_charge.was_cancelled:
-                raise
-            in_charge.forgive()
-            await reply.abandon()
-            return
-        finally:
-            in_charge.is_done = True
-            if watch is not None:
-                watch.stop()
-    await reply.finish(body, status, headers)
+    """Answer `tools/call`."""
+    await carry(request, _begin)
 
 
-def _cancel_key(request: McpRequest) -> Hashable | None:
-    """Return what `notifications/cancelled` will name; a modern call is cancelled by leaving."""
-    if request.era == "modern":
-        return None
-    return (request.inbound.principal.key, request.session_id, progress.id_key(request.message.id))
+def _begin(request: McpRequest, reply: Reply) -> Begun:
+    inbound = request.inbound
+    entry, arguments = _described(request)
+    exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
+    exchange.arguments = bytes(request.message.params.get("arguments", b"{}"))
+    exchange.asked = inbound.route.view.shown_name(entry.capability)
+    call = Call(
+        exchange.id, inbound.principal, "call", entry.capability, arguments, exchange.started_at,
+        inbound.route.name, "tools/call",
+    )  # fmt: skip
+    sent = Sent(request, entry, exchange, CallSink(request, reply))
+    sent.state = mcp_rounds.begin(request, exchange, entry.capability)
+    return Begun(exchange, call, sent)
 
 
 def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
     """Return the tool and the arguments that a request names; raises a `Refusal` for what is no call."""
     inbound, parsed = request.inbound, request.message.parsed
-    principal = inbound.principal
-    if principal.credential == "access_token" and CALL_SCOPE not in principal.scopes:
-        raise Forbidden(
-            f"the token lacks the scope `{CALL_SCOPE}`", code="insufficient_scope", hint="ask the token service for it"
-        )
+    require_scope(inbound.principal)
     name, arguments = parsed.get("name"), parsed.get("arguments", {})
     if not isinstance(name, str):
         raise ProtocolError(INVALID_PARAMS, "`name` must be a string")
