@@ -12,16 +12,20 @@ from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_stream import SUBSCRIBE, UNSUBSCRIBE, listen, subscribe
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.asks import node_of
+from agent_gateway.runtime.sessions import key_of
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import discover, envelope, progress
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
-from mcp_registry.protocol.errors import ProtocolError
+from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_registry.protocol.inbound import LOG_LEVELS
 from mcp_registry.protocol.lists import BY_METHOD
 from mcp_registry.protocol.questions import REQUEST_STATE
+from mcp_registry.protocol.subscriptions import LISTEN
 from mcp_registry.protocol.versions import Era
 
 
@@ -53,7 +57,7 @@ async def serve_post(inbound: Inbound) -> None:
         inbound, message, route.era, version, "" if session is None else session.id, route, _client(route, session)
     )
     try:
-        await _serve_request(request)
+        await _serve_request(request, session)
     except Refusal as refusal:
         if refusal.code == "insufficient_scope":
             raise  # answered with a challenge, in HTTP
@@ -75,7 +79,7 @@ async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: 
         await send_bytes(inbound.send, 202, b"")
 
 
-async def _serve_request(request: McpRequest) -> None:
+async def _serve_request(request: McpRequest, session: mcp_session.Session | None) -> None:
     method = request.message.method
     discover.require_method(method, request.era)
     if REQUEST_STATE in request.message.parsed:
@@ -86,6 +90,12 @@ async def _serve_request(request: McpRequest) -> None:
         await call_tool(request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
+    elif session is not None and method in (SUBSCRIBE, UNSUBSCRIBE):
+        await subscribe(request, session)
+    elif method == LISTEN:
+        await listen(request)
+    elif session is not None and method == "logging/setLevel":
+        await _set_level(request, session)
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":
@@ -100,6 +110,14 @@ async def _initialize(request: McpRequest) -> None:
     result = discover.initialize_result(version, inbound.gateway.server(inbound.route))
     session_id = mcp_session.mint(inbound, version, mcp_client.of_handshake(request.message.params))
     await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
+
+
+async def _set_level(request: McpRequest, session: mcp_session.Session) -> None:
+    level = request.message.parsed.get("level")
+    if level not in LOG_LEVELS:
+        raise ProtocolError(INVALID_PARAMS, f"`level` must be one of {', '.join(LOG_LEVELS)}", http_status=200)
+    request.inbound.gateway.sessions.set_level(key_of(session.id), session.state, str(level))
+    await _result(request, discover.EMPTY_RESULT)
 
 
 async def _result(request: McpRequest, result: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Raw
 
@@ -34,6 +35,7 @@ from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST
 from mcp_registry.protocol.outbound import Speaker
+from mcp_registry.protocol.subscriptions import UPDATED
 
 PLAIN = (b"accept-encoding", b"identity")
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
@@ -79,6 +81,7 @@ class LegacySessions:
         self._chores = chores
         self._next_id = next_id
         self._standing = 0
+        self._lists: set[Heard] = set()  # who wants to hear that a list changed, whoever's session says it
         self._open = PerOwner(
             self._begin,
             self._let_go,
@@ -122,6 +125,14 @@ class LegacySessions:
     async def listen(self, wanted: Listen, heard: Heard, credentials: Headers) -> None:
         """Hear what the upstream says outside of requests, in a session of this caller; see `ports.McpUpstream`."""
         owner = self._settings.owner(wanted.principal)
+        if wanted.lists:
+            self._lists.add(heard)
+        try:
+            await self._listen(owner, wanted, heard, credentials)
+        finally:
+            self._lists.discard(heard)
+
+    async def _listen(self, owner: Owner, wanted: Listen, heard: Heard, credentials: Headers) -> None:
         while True:
             session = await self._open.get(owner, credentials)
             standing = self._stand(session)
@@ -133,7 +144,7 @@ class LegacySessions:
                 for uri in wanted.uris:
                     await self._ask_in(session, "resources/subscribe", uri)
                 if await asyncio.shield(standing.task) == "unserved":
-                    return
+                    await asyncio.Event().wait()  # what calls say is heard all the same
             except asyncio.CancelledError:
                 for uri in wanted.uris:
                     self._chores.start(self._ask_in(session, "resources/unsubscribe", uri))
@@ -143,6 +154,13 @@ class LegacySessions:
                 session.inflight -= 1
                 session.used_at = self._clock()
             self._drop(session)  # the upstream does not know it any more: begin anew
+
+    def _changed(self, session: Session, method: str, params: Raw | None) -> None:
+        """Tell who listens, though it is said on the stream of a call: some servers do."""
+        of_session: set[Heard] = set() if session.standing is None else session.standing.listeners
+        of_lists: set[Heard] = set() if method == UPDATED else self._lists
+        for heard in of_session | of_lists:
+            heard(method, params)
 
     async def _ask_in(self, session: Session, method: str, uri: str) -> None:
         """Subscribe to a resource, or end that; what the upstream answers is its own matter."""
@@ -188,7 +206,7 @@ class LegacySessions:
         limits = self._settings.limits
         message = speak.outgoing(request, id_raw, mirrors_arguments=False)
         questions = Questions(lambda body: self._tell(session, body))
-        inbox = Inbox(id_raw, sink, limits.max_server_requests, questions)
+        inbox = Inbox(id_raw, sink, limits.max_server_requests, questions, partial(self._changed, session))
         session.inflight += 1
         may_ask = speak.can_be_asked(request)
         session.running[id_raw] = Running(id_raw, sink, request.principal.key, may_be_asked=may_ask)

@@ -40,6 +40,7 @@ from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST, MODERN_CODES, UNSUPPORTED_PROTOCOL_VERSION
 from mcp_registry.protocol.lists import LISTS, ItemKind
+from mcp_registry.protocol.subscriptions import Filter
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
@@ -137,7 +138,7 @@ class HttpUpstream:
         """Hear changes until the upstream ends the stream; return whether it has such streams."""
         id_raw = self._next_id()
         speaker = replace(speak.GATEWAY, version=version)
-        message = speak.listening(id_raw, wanted)
+        message = speak.listening(id_raw, Filter(wanted.lists, wanted.uris))
         sent = HttpRequest(
             "POST",
             self._settings.url,

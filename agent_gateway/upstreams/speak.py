@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
-from agent_gateway.ports import AskRefused, Heard, Listed, Listen, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, Heard, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope
@@ -143,10 +143,9 @@ class Hearing:
         raise AskRefused(Raw(envelope.write({"code": METHOD_NOT_FOUND, "message": f"`{method}` is not served"})))
 
 
-def listening(id_raw: bytes, wanted: Listen) -> Outgoing:
+def listening(id_raw: bytes, wanted: Filter) -> Outgoing:
     """Return the modern request whose answer is a stream of these changes."""
-    filter_ = write_filter(Filter(wanted.lists, wanted.uris))
-    return Outgoing(id_raw, LISTEN, {"notifications": Raw(envelope.write(filter_))})
+    return Outgoing(id_raw, LISTEN, {"notifications": Raw(envelope.write(write_filter(wanted)))})
 
 
 def cancelled(id_raw: bytes) -> bytes:

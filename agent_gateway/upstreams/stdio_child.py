@@ -79,7 +79,7 @@ class Child(asyncio.SubprocessProtocol):
         self._limits = limits
         self._calls: dict[bytes, _Waiting] = {}
         self._questions = Questions(self._respond)
-        self.listeners: set[Heard] = set()  # of what belongs to no request
+        self.heard: Heard = lambda _, __: None  # takes changes, which belong to no request
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._pieces: list[bytes] = []  # of a line that has no end yet
@@ -93,7 +93,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @property
     def inflight(self) -> int:
-        return len(self._calls)
+        return sum(not one.running.is_listening for one in self._calls.values())
 
     @property
     def is_alive(self) -> bool:
@@ -225,8 +225,7 @@ class Child(asyncio.SubprocessProtocol):
             return self._calls.get(tag)
         if message.method in CHANGES:
             params = Raw(envelope.write(message.params)) if message.params else None
-            for heard in list(self.listeners):
-                heard(message.method, params)
+            self.heard(message.method, params)
             return None
         only = only_caller([one.running for one in self._calls.values()])
         return None if only is None else self._calls[only.id]

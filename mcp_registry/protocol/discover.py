@@ -19,10 +19,13 @@ from mcp_registry.protocol.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_
 MAX_INSTRUCTIONS_CHARS: Final = 4_096  # of one upstream
 MAX_MERGED_CHARS: Final = 32_768
 
+_GOVERNED: Final = frozenset({*BY_METHOD, "tools/call"})
+
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
-        "legacy": frozenset({"initialize", "ping", *BY_METHOD, "tools/call"}),
-        "modern": frozenset({"server/discover", *BY_METHOD, "tools/call"}),
+        "legacy": frozenset({"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+        | _GOVERNED,
+        "modern": frozenset({"server/discover", "subscriptions/listen"}) | _GOVERNED,
     }
 )
 TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
