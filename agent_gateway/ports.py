@@ -11,7 +11,7 @@ import msgspec
 
 from gateway_policies.budgets import Charge as Charge
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import Unavailable
+from gateway_policies.refusal import Unavailable, UpstreamFailed
 from mcp_registry.protocol.lists import ItemKind
 
 Clock = Callable[[], float]  # unix seconds
@@ -58,8 +58,7 @@ class Recorder(Protocol):
 # --- budgets -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Set aside for one call; to be settled exactly once."""
 
     id: str
@@ -217,6 +216,39 @@ class McpUpstream(Protocol):
 
     async def aclose(self) -> None:
         """End every session, connection and child of this upstream."""
+        ...
+
+
+class AgentUpstream(Protocol):
+    """One registered A2A agent behind its transport; what goes to it is made elsewhere, byte for byte."""
+
+    name: str
+
+    async def card(self, principal: Principal) -> bytes:
+        """Return the card as the agent serves it to `principal` now; raises like `send`."""
+        ...
+
+    async def send(self, request: "HttpRequest", principal: Principal, *, timeout_s: float) -> "HttpResponse":
+        """Send one request with the credential that `principal`'s requests carry; return once the head is there.
+
+        request    its `url` is on the registered origin
+        timeout_s  until the head
+
+        Raises `UpstreamUnreachable` (provably nothing was sent), `UpstreamTimeout` or `UpstreamFailed`.
+        An answer of any status is an answer, but one that refuses the credential.
+        """
+        ...
+
+    def broke(self, failure: UpstreamFailed) -> None:
+        """Take note that an answer broke off after its head."""
+        ...
+
+    def health(self) -> "Health":
+        """Return what is known now, without asking."""
+        ...
+
+    async def aclose(self) -> None:
+        """End every connection to this agent."""
         ...
 
 

@@ -70,8 +70,12 @@ class Toolset:
 
     def holds(self, entry: Entry) -> bool:
         included = {"tools": self.include, "prompts": self.prompts}.get(entry.kind, self.resources)
-        name = entry.capability.name
-        return _matches(name, included) and not _matches(name, self.exclude)
+        return self.names(entry.capability.name, included)
+
+    def names(self, public_name: str, included: Sequence[str] | None = None) -> bool:
+        """Say whether `included` (default: the tools') takes a name in, and `exclude` not out."""
+        taken = self.include if included is None else included
+        return _matches(public_name, taken) and not _matches(public_name, self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,22 +278,30 @@ def _in_toolsets(entry: Entry, toolsets: Sequence[Toolset]) -> Entry:
 def _capability(items: UpstreamItems, definition: Definition, public: str) -> Capability | None:
     """Return what policies see of an item, or None when the operator hides it."""
     kind = definition.kind
-    said = Rule("*", tags=items.tags, read_only=None if kind == "tools" else True)  # the protocol lets others only read
-    for rule in items.rules.get(kind, ()):
-        if fnmatchcase(definition.native, rule.pattern):
-            said = _merged(said, rule)
-    if said.is_hidden:
-        return None
+    first = Rule(
+        "*", tags=items.tags, read_only=None if kind == "tools" else True
+    )  # the protocol lets others only read
     capability = Capability(
         name=public,
         native=definition.native,
         upstream=items.name,
         kind=LISTS[kind].capability,
-        tags=said.tags,
         pin=definition.pin,
     )
+    return ruled(capability, first, *items.rules.get(kind, ()))
+
+
+def ruled(capability: Capability, *rules: Rule) -> Capability | None:
+    """Return a capability with the operator's word on it, or None when the operator hides it."""
+    said = Rule("*")
+    for rule in rules:
+        if fnmatchcase(capability.native, rule.pattern):
+            said = _merged(said, rule)
+    if said.is_hidden:
+        return None
     return replace(
         capability,
+        tags=said.tags,
         risk=capability.risk if said.risk is None else said.risk,
         read_only=capability.read_only if said.read_only is None else said.read_only,
         price_micros=capability.price_micros if said.price_micros is None else said.price_micros,

@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "fast-path-is-invisible": Requirement(
+        "DESIGN, choices",
+        "plain calls get the same answers, records and upstream requests by either way through the gateway",
+    ),
     "invariant.listed-iff-callable": Requirement(
         "DESIGN 2", "a capability is listed when, and only when, it is callable for some argument"
     ),
@@ -105,6 +109,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "a description is read from where the operator says, within bounds, and from nowhere that it refers to",
     ),
     "mesh.imports-are-pinned": Requirement("issue 5, 4", "an import that was changed after it was kept is not served"),
+    "mesh.tools-are-governed": Requirement(
+        "issue 5, 4", "an API's operation is a tool like any other: listed if callable, decided, budgeted and recorded"
+    ),
+    "mesh.arguments-are-checked": Requirement(
+        "issue 5, 3", "arguments that do not fit a tool's schema are refused before anything is sent"
+    ),
+    "mesh.nothing-before-approval": Requirement("issue 5, 5", "no operation is served before somebody has approved it"),
+    "mesh.held-tools-keep-their-contract": Requirement(
+        "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -138,11 +152,27 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
     "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
     # --- MCP -------------------------------------------------------------------------------
+    "mcp.stdio-face": Requirement(
+        "issue 3",
+        "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
+    ),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
+    "mcp.prompts": Requirement("issue 3, 1", "prompts are listed and got, in every cell of the eras"),
+    "mcp.resources": Requirement(
+        "issue 3, 1", "resources are listed and read, listed ones and by template, in every cell"
+    ),
+    "mcp.completion": Requirement(
+        "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
+    ),
+    "mcp.discover-union": Requirement(
+        "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
+    ),
+    "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
+    "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
@@ -195,6 +225,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.registry-search": Requirement(
         "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
     ),
+    "a2a.peers": Requirement(
+        "issue 4, Must show", "agents and clients nobody here wrote find through the gateway what they find without it"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
@@ -227,6 +260,26 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- agents ----------------------------------------------------------------------------
     "a2a.task-owner": Requirement("issue 4", "a task or context belongs to who made it, and to nobody else"),
     "a2a.task-owner-survives": Requirement("issue 4", "whose a task is outlives restarts, and is one for all workers"),
+    "a2a.foreign-is-unknown": Requirement(
+        "issue 4", "a foreign task or context answers byte for byte like one that never was, on every operation"
+    ),
+    "a2a.own-tasks-only": Requirement("issue 4", "a list of tasks shows one's own, and its page tokens are one's own"),
+    "a2a.one-decision": Requirement(
+        "issue 4", "the same operation over either binding and version is one decision and one record"
+    ),
+    "a2a.version-matrix": Requirement("A2A 1.0.1, 3.6", "a version is what header or query say; none is 0.3"),
+    "a2a.byte-identity": Requirement(
+        "issue 4", "messages, answers and events pass byte for byte, with all that nobody here knows"
+    ),
+    "a2a.disconnect": Requirement("A2A 1.0.1, 3.1.2", "who leaves a stream closes it, and the task goes on"),
+    "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
+    "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
+    "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
+    "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
+    "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
+    "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
+    "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------
     "workers.one-gateway": Requirement("issue 7", "several workers share budgets, sessions, metrics and reloads"),
     "workers.drain": Requirement("issue 3", "SIGTERM lets calls finish, and waits for no standing stream"),

@@ -224,7 +224,10 @@ class AuditLog:
     def _on_committed(self, size: int, size_bytes: int) -> None:
         self._durable = size
         self._pending_bytes -= size_bytes
+        waited = len(self._waiters)
         self._wake_waiters()
+        if waited > len(self._waiters):
+            self._writer.expect(waited - len(self._waiters))
 
     def _on_anchored(self, size: int, note: str) -> None:
         self.anchored_count, self.checkpoint = size, note

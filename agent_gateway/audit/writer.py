@@ -33,8 +33,7 @@ class Limits:
     checkpoint_every_s: float = 1.0
     checkpoint_every_records: int = 1_000
     linger_s: float = 0.02  # how long an outcome may wait for company
-    gather_records: int = 256  # so many are a batch worth its sync
-    gather_steps: int = 32  # of the loop, for which a record may wait for others
+    gather_s: float = 0.001  # how long a decision may wait for as many others as the last batch had
     reopen_min_s: float = 0.1
     reopen_max_s: float = 30.0
     close_timeout_s: float = 15.0
@@ -72,8 +71,8 @@ class Writer:
         self._wake.acquire()
         self._is_lingering = False
         self._is_gathering = False
-        self._gathered = 0  # how many waited when the loop was last looked at
-        self._steps = 0
+        self._urgent = 0  # records that somebody waits for, since the thread was last woken
+        self._company = 1  # how many of them a batch is worth waiting for
         self._is_stopping = threading.Event()
         self._file: LogFile | None = None
         self._known = Frontier()  # the tree of all records that were ever acknowledged, kept while down
@@ -92,32 +91,34 @@ class Writer:
         may_wait  nobody waits for it: it goes with the next one that matters, or after `linger_s`
         """
         self.pending.append(line)
-        if not may_wait:
-            if not self._is_gathering:
-                self._is_gathering = True
-                self._gathered = self._steps = 0
-                self._loop.call_soon(self._gather)
-        elif not self._is_lingering:
-            self._is_lingering = True
-            self._loop.call_later(self._limits.linger_s, self._end_linger)
+        if may_wait:
+            if not self._is_lingering:
+                self._is_lingering = True
+                self._loop.call_later(self._limits.linger_s, self._end_linger)
+            return
+        self._urgent += 1
+        if self._urgent == self._company:
+            self._loop.call_soon(self._end_gathering)  # what this step of the loop still brings comes along
+        elif not self._is_gathering and self._urgent < self._company:
+            self._is_gathering = True
+            self._loop.call_later(self._limits.gather_s, self._end_gathering)
+
+    def expect(self, company: int) -> None:
+        """Take note of how many waited for the last batch, 1 or more: so many the next may wait for."""
+        self._company = company
+        if self._urgent >= self._company:
+            self._loop.call_soon(self._end_gathering)
 
     def hurry(self) -> None:
-        """Write what lingers now: somebody waits for it after all."""
-        if self.pending and not self._is_gathering:
+        """Write what lingers now: somebody waits for it after all. What is gathered goes when its time has come."""
+        if self.pending and not self._urgent:
             self._wake_up()
 
-    def _gather(self) -> None:
-        """Wake the thread once the loop has nothing more for it: a batch costs a sync, however small it is.
-
-        Each step of the loop that brought another record earns one more; a step without one ends it.
-        """
-        if self._gathered < len(self.pending) < self._limits.gather_records and self._steps < self._limits.gather_steps:
-            self._gathered = len(self.pending)
-            self._steps += 1
-            self._loop.call_soon(self._gather)
-            return
+    def _end_gathering(self) -> None:
         self._is_gathering = False
-        self._wake_up()
+        if self._urgent:
+            self._urgent = 0
+            self._wake_up()
 
     def _end_linger(self) -> None:
         self._is_lingering = False
@@ -170,12 +171,18 @@ class Writer:
         return self._is_stopping.is_set()
 
     def _advance(self, is_last: bool) -> None:
-        """Commit all that waits, sign when it is time; raises what the disk raises."""
+        """Commit all that waits, sign when it is time; raises what the disk raises.
+
+        What comes meanwhile is left: it is woken for when it is worth a sync of its own.
+        """
         file = self._file or self._reopen()
-        while batch := self._next_batch():
+        left = len(self.pending)
+        while left > 0:
+            batch = self._next_batch()
             file.write(batch, self._now_ms())
             self._acknowledge(file, batch)
             self._anchor_if_due(file)
+            left = len(self.pending) if is_last else left - len(batch)
         self._anchor_if_due(file, is_last=is_last)
         if self._pause_s:
             self._pause_s = 0.0

@@ -6,6 +6,7 @@ environment (or ask for it), so an entry may be committed.
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -25,11 +26,13 @@ class Server:
 
     name       the entry's name
     token_env  the environment variable that holds the token
+    command    program and arguments that speak MCP on standard streams, instead of the URL
     """
 
     name: str
     url: str
     token_env: str
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Client:
     fresh  the text of a file with this entry alone
     edit   the text of a file with the entry added or replaced; raises `CannotEdit`
     note   what its user does next
+    needs_command  it starts programs and dials no URL
     """
 
     title: str
@@ -48,9 +52,20 @@ class Client:
     fresh: Callable[[Server], str]
     edit: Callable[[str, Server], str]
     note: str
+    needs_command: bool = False
+
+
+def _program(server: Server) -> dict[str, Any]:
+    return {"command": server.command[0], "args": list(server.command[1:])}
+
+
+def _claude_desktop(server: Server) -> dict[str, Any]:
+    return {"mcpServers": {server.name: _program(server)}}
 
 
 def _claude_code(server: Server) -> dict[str, Any]:
+    if server.command:
+        return {"mcpServers": {server.name: {"type": "stdio", **_program(server)}}}
     return {
         "mcpServers": {
             server.name: {
@@ -63,6 +78,8 @@ def _claude_code(server: Server) -> dict[str, Any]:
 
 
 def _cursor(server: Server) -> dict[str, Any]:
+    if server.command:
+        return {"mcpServers": {server.name: _program(server)}}
     return {
         "mcpServers": {
             server.name: {"url": server.url, "headers": {"Authorization": f"Bearer ${{env:{server.token_env}}}"}}
@@ -71,6 +88,8 @@ def _cursor(server: Server) -> dict[str, Any]:
 
 
 def _vscode(server: Server) -> dict[str, Any]:
+    if server.command:
+        return {"servers": {server.name: {"type": "stdio", **_program(server)}}}
     return {
         "servers": {
             server.name: {
@@ -91,6 +110,12 @@ def _vscode(server: Server) -> dict[str, Any]:
 
 
 def _codex(server: Server) -> str:
+    if server.command:
+        return (
+            f"[mcp_servers.{server.name}]\n"
+            f"command = {json.dumps(server.command[0])}\n"
+            f"args = {json.dumps(list(server.command[1:]))}\n"
+        )
     return (
         f"[mcp_servers.{server.name}]\n"
         f"url = {json.dumps(server.url)}\n"
@@ -185,9 +210,23 @@ def _without_table(text: str, name: str) -> str:
     return "".join(kept)
 
 
+_DESKTOP_FILE: Final = (
+    "Library/Application Support/Claude/claude_desktop_config.json"
+    if sys.platform == "darwin"
+    else ".config/Claude/claude_desktop_config.json"
+)
 _ENV_NOTE: Final = "start it from a shell in which {token_env} holds a token"
 
 CLIENTS: Final[Mapping[str, Client]] = {
+    "claude-desktop": Client(
+        "Claude Desktop",
+        "home",
+        _DESKTOP_FILE,
+        lambda server: _as_json(_claude_desktop(server)),
+        lambda text, server: _edit_json(text, _claude_desktop(server)),
+        "start it again",
+        needs_command=True,
+    ),
     "claude-code": Client(
         "Claude Code",
         "project",

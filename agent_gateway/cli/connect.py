@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,9 +13,11 @@ from rich.console import Console
 
 from agent_gateway.cli.client_entries import CLIENTS, CannotEdit, Client, Server
 from agent_gateway.cli.files import MAX_BACKUPS, backup, read_text, write_private
+from agent_gateway.cli.local import agent_named
 from agent_gateway.cli.session import Failure, JsonOption, Session, emit, session_of
 from agent_gateway.config.problems import did_you_mean
 
+PROGRAM: Final = "agent-gateway"
 DEFAULT_NAME: Final = "agent-gateway"
 DEFAULT_TOKEN_ENV: Final = "AGENT_GATEWAY_TOKEN"  # noqa: S105 -- the name of a variable
 
@@ -29,8 +33,9 @@ class Written:
 
 def connect(
     context: typer.Context,
-    client: Annotated[str, typer.Argument(help="claude-code, cursor, vscode or codex.")],
+    client: Annotated[str, typer.Argument(help="claude-code, claude-desktop, cursor, vscode or codex.")],
     toolset: Annotated[str, typer.Option(help="Connect to one toolset.")] = "",
+    agent: Annotated[str, typer.Option("--as", help="Start `agent-gateway stdio` as this agent: no token.")] = "",
     url: Annotated[str, typer.Option(help="Connect to this URL. Default: from the configuration.")] = "",
     name: Annotated[str, typer.Option(help="Name of the entry.")] = DEFAULT_NAME,
     token_env: Annotated[str, typer.Option(help="Variable that holds the token.")] = DEFAULT_TOKEN_ENV,
@@ -42,7 +47,12 @@ def connect(
     target = _client(client)
     _refuse_odd(name, r"[A-Za-z0-9_-]{1,64}", "--name")
     _refuse_odd(token_env, r"[A-Za-z_]\w{0,127}", "--token-env")
-    server = Server(name, url or endpoint(session_of(context), toolset), token_env)
+    if target.needs_command and not agent:
+        raise Failure(f"{target.title} starts programs: name an agent with --as", exit_code=2)
+    if agent and url:
+        raise Failure("--as reaches the gateway of this machine: leave --url out", exit_code=2)
+    command = started(session_of(context), toolset, agent) if agent else ()
+    server = Server(name, url or endpoint(session_of(context), toolset), token_env, command)
     place = file or _default_file(target)
     entry = target.fresh(server)
     if write:
@@ -67,6 +77,15 @@ def endpoint(session: Session, toolset: str) -> str:
         known = sorted(config.toolsets)
         raise Failure(f"no toolset is called `{toolset}`", hint=did_you_mean(toolset, known))
     return f"{config.listeners.data.url}/mcp" + (f"/{toolset}" if toolset not in ("", "default") else "")
+
+
+def started(session: Session, toolset: str, agent: str) -> tuple[str, ...]:
+    """Return the command that speaks MCP on standard streams as this agent, with absolute paths."""
+    loaded = session.load()
+    agent_named(loaded, agent)
+    program = [shutil.which(PROGRAM)] if shutil.which(PROGRAM) else [sys.executable, "-m", "agent_gateway.cli.main"]
+    words = ["--config", str(session.config_path.absolute()), "stdio", "--as", agent]
+    return (*map(str, program), *words, *(["--toolset", toolset] if toolset else []))
 
 
 def write_entry(client: Client, server: Server, file: Path) -> Written:
@@ -107,11 +126,15 @@ def _default_file(client: Client) -> Path:
 def _tell_entry(console: Console, client: Client, server: Server, place: Path) -> None:
     console.print(client.fresh(server), end="")
     console.print(f"\n{client.title} reads this from {place}; `--write` puts it there.")
-    console.print(f"Then {client.note.format(token_env=server.token_env)}.")
+    console.print(f"Then {_note(client, server)}.")
 
 
 def _tell_written(console: Console, client: Client, server: Server, written: Written) -> None:
     console.print(f"{written.file}: {written.state}")
     if written.backup:
         console.print(f"the file as it was: {written.backup} (at most {MAX_BACKUPS} are kept)")
-    console.print(f"{client.title}: {client.note.format(token_env=server.token_env)}.")
+    console.print(f"{client.title}: {_note(client, server)}.")
+
+
+def _note(client: Client, server: Server) -> str:
+    return "start it again" if server.command else client.note.format(token_env=server.token_env)

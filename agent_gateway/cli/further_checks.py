@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from agent_gateway.config.document import Document, read_document
 from agent_gateway.config.load import Loaded
@@ -11,17 +11,19 @@ from agent_gateway.config.problems import Fault, Problem
 from agent_gateway.config.secret import SecretUnavailable
 from agent_gateway.identity.agents import Agents, ConfigurationConflict
 from agent_gateway.runtime import governance
+from agent_gateway.runtime.agents import agents_of
 from agent_gateway.runtime.identities import known_agent
 from agent_gateway.runtime.provision import Seen, look_at, starter_policies
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from gateway_policies.bundle import compile_bundle
 from gateway_policies.sources import PolicyErrors, PolicyMistake
+from gateway_policies.world import World
 from mcp_registry.catalog import Catalog, assemble
 
 
 def check_policies(loaded: Loaded) -> list[Problem]:
     """Return what is wrong with the policies, as far as can be said without seeing any tool."""
-    return list(_policy_problems(loaded, Catalog(), ()))
+    return list(_policy_problems(loaded, governance.world_of(loaded.config, Catalog(), ())))
 
 
 def check_agents(loaded: Loaded) -> list[Problem]:
@@ -42,7 +44,7 @@ def check_live(loaded: Loaded) -> list[Problem]:
     seen = asyncio.run(_look_at_all(loaded, kept))
     document = _document(loaded)
     problems = [
-        document.locate(Fault(("upstreams", name), f"it shows no tools: {one.missing}"))
+        document.locate(Fault(("upstreams", name), f"it shows nothing: {one.missing}"))
         for name, one in seen.items()
         if one.missing
     ]
@@ -52,7 +54,9 @@ def check_live(loaded: Loaded) -> list[Problem]:
         fault = Fault(("upstreams", finding.upstream), what, severity="warning")
         problems.append(document.locate(fault))
     known = [name for name, one in seen.items() if not one.missing]
-    return [*problems, *_policy_problems(loaded, catalog, known)]
+    cards = {name: one.card for name, one in seen.items()}
+    agents = agents_of(loaded.config, kept, cards, governance.toolsets_of(loaded.config))
+    return [*problems, *_policy_problems(loaded, governance.world_of(loaded.config, catalog, known, agents))]
 
 
 async def _look_at_all(loaded: Loaded, kept: dict[str, Kept]) -> dict[str, Seen]:
@@ -63,9 +67,8 @@ async def _look_at_all(loaded: Loaded, kept: dict[str, Kept]) -> dict[str, Seen]
         await asyncio.gather(*(one.upstream.aclose() for one in kept.values()))
 
 
-def _policy_problems(loaded: Loaded, catalog: Catalog, known: Iterable[str]) -> Iterator[Problem]:
+def _policy_problems(loaded: Loaded, world: World) -> Iterator[Problem]:
     starter = starter_policies() if loaded.config.policies.starter else ""
-    world = governance.world_of(loaded.config, catalog, known)
     try:
         found: Sequence[PolicyMistake] = compile_bundle(governance.sources_of(loaded, starter), world).findings
     except PolicyErrors as errors:

@@ -85,6 +85,8 @@ class TokenService(Section):
     """Issuer identifier. Default: the data listener's public URL."""
     access_token_ttl_s: int = Field(default=900, ge=60, le=3600)
     """Life of an access token, in seconds."""
+    max_chain: int = Field(default=4, ge=1, le=16)
+    """Most principals in a chain of calls, from whom it is for to the agent that is called."""
     key_rotation_days: int = Field(default=30, ge=1, le=365)
     """Days after which a new signing key is made; the old one stays published while its tokens live."""
 

@@ -33,6 +33,8 @@ class Listener(Section):
 class DataListener(Listener):
     port: Port = 8080
     """TCP port for agents: MCP, OAuth token endpoint, metadata."""
+    fast_path: bool = True
+    """Whether plain tool calls skip what only other requests need: same rules, records and answers. Read at start."""
 
 
 class AdminListener(Listener):

@@ -7,14 +7,15 @@ their hashes, and both end as a principal of the configuration at hand.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from urllib.parse import unquote_plus
 
-from agent_gateway.identity import api_keys
+from agent_gateway.identity import api_keys, delegation
 from agent_gateway.identity.agents import Agent, Agents
-from agent_gateway.identity.compact import MAX_TOKEN_BYTES
+from agent_gateway.identity.compact import MAX_TOKEN_BYTES, Malformed
 from agent_gateway.identity.validator import Issuer, KeysNeeded, Validator, Verified
 from agent_gateway.ports import Clock
-from gateway_policies.principal import Principal
+from gateway_policies.principal import Hop, Principal
 from gateway_policies.refusal import Unauthenticated
 
 MAX_CACHED = 50_000
@@ -62,6 +63,11 @@ class Authenticator:
         None   keys must be fetched first: `await authenticate_cold(...)` with the same arguments
         Raises `Unauthenticated`; its code goes into the challenge (`challenge.unauthorized`).
         """
+        found = self.authenticate_until(headers, resource, query)
+        return None if found is None else found[0]
+
+    def authenticate_until(self, headers: Headers, resource: str, query: bytes = b"") -> tuple[Principal, float] | None:
+        """Like `authenticate`, with the unix time up to which the answer may be remembered under this configuration."""
         try:
             return self._authenticate(headers, resource, query)
         except KeysNeeded:
@@ -71,20 +77,20 @@ class Authenticator:
         """Like `authenticate`, fetching an issuer's keys when that is needed."""
         for _ in range(MAX_FETCHES):
             try:
-                return self._authenticate(headers, resource, query)
+                return self._authenticate(headers, resource, query)[0]
             except KeysNeeded as needed:
                 await needed.source.refresh()
         raise Unauthenticated(
             "the keys of the token's issuer cannot be fetched now", code="keys_unavailable", retry_after_s=30
         )
 
-    def _authenticate(self, headers: Headers, resource: str, query: bytes) -> Principal:
+    def _authenticate(self, headers: Headers, resource: str, query: bytes) -> tuple[Principal, float]:
         credential = credential_of(headers, query)
         if credential.startswith(api_keys.PREFIX):
             return self._by_api_key(credential)
         return self._by_token(credential, resource)
 
-    def _by_token(self, token: str, resource: str) -> Principal:
+    def _by_token(self, token: str, resource: str) -> tuple[Principal, float]:
         now, epoch = self._clock(), self._epoch()
         if epoch != self._cached_epoch:
             self._cached.clear()
@@ -93,27 +99,28 @@ class Authenticator:
         found = self._cached.get(key)
         if found is not None and now < found[1]:
             self._cached.move_to_end(key)
-            return found[0]
+            return found
         principal = self._principal(self._validator.validate(token, resource))
         until = min(now + MAX_CACHED_S, principal.expires_at or now)
         self._cached[key] = (principal, until)
         self._cached.move_to_end(key)
         if len(self._cached) > self._max_cached:
             self._cached.popitem(last=False)
-        return principal
+        return principal, until
 
-    def _by_api_key(self, key: str) -> Principal:
+    def _by_api_key(self, key: str) -> tuple[Principal, float]:
         key_id = api_keys.id_of(key)
         found = self._agents.by_api_key(key_id) if key_id else None
         if found is None or not api_keys.matches(key, found[1]):
             raise Unauthenticated("the API key is not known here", code="invalid_token")
         agent, stored = found
-        if stored.expires_at is not None and self._clock() >= stored.expires_at:
+        now = self._clock()
+        if stored.expires_at is not None and now >= stored.expires_at:
             raise Unauthenticated(
                 "the API key has expired", code="expired_token", hint="ask the operator for a new one"
             )
         scopes = self._scopes if agent.scopes is None else self._scopes & agent.scopes
-        return _agent_principal(
+        principal = _agent_principal(
             agent,
             issuer="api_key",
             client_id=stored.id,
@@ -121,11 +128,14 @@ class Authenticator:
             scopes=scopes,
             expires_at=stored.expires_at,
         )
+        until = now + MAX_CACHED_S
+        return principal, until if stored.expires_at is None else min(until, stored.expires_at)
 
     def _principal(self, verified: Verified) -> Principal:
         agent = agent_of(self._agents, verified)
         if agent is not None:
-            return _token_principal(agent, verified, credential="access_token" if verified.issuer.is_own else "oidc")
+            credential = "access_token" if verified.issuer.is_own else "oidc"
+            return _chained(_token_principal(agent, verified, credential=credential), verified, self._agents)
         return _unbound(verified, verified.issuer)
 
 
@@ -136,14 +146,33 @@ def agent_of(agents: Agents, verified: Verified) -> Agent | None:
     """
     if not verified.issuer.is_own:
         return agents.by_claims(verified.issuer.name, verified.claims)
-    agent = agents.get(verified.subject)
     claims = verified.claims
+    acting = _acting(verified)
+    agent = agents.get(acting.subject) if acting.issuer == verified.issuer.issuer else None
     is_of_agent = agent is not None and claims.get("tenant") == agent.tenant and verified.client_id == agent.id
-    if agent is None or not is_of_agent or claims.get("generation") != agent.generation:
+    if agent is None or not is_of_agent or acting.generation != agent.generation:
         raise Unauthenticated(
             "the token has been revoked", code="revoked_token", hint="ask the token service for a new one"
         )
     return agent
+
+
+def _acting(verified: Verified) -> Hop:
+    """Return who a token of ours says acts now: the outermost `act`, or its subject."""
+    try:
+        return delegation.links_in(verified.claims, verified.issuer.issuer)[-1]
+    except Malformed as error:
+        raise Unauthenticated(str(error), code="invalid_token") from error
+
+
+def _chained(principal: Principal, verified: Verified, agents: Agents) -> Principal:
+    """Return the principal of a token of ours with everybody that it acts for; each of them must still stand."""
+    if not verified.issuer.is_own:
+        return principal
+    issuer = verified.issuer.issuer
+    chain = delegation.links_in(verified.claims, issuer)[:-1]
+    delegation.check_links(chain, agents, principal.tenant, issuer)
+    return replace(principal, chain=chain, txn=delegation.txn_in(verified.claims))
 
 
 def credential_of(headers: Headers, query: bytes = b"") -> str:

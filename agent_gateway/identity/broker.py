@@ -56,11 +56,23 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Delegated:
+    """A token of our own for each call: for whom it is made, and through whom.
+
+    audience  the only place where it holds
+    sign      makes it
+    """
+
+    audience: str
+    sign: Callable[[Principal, str], str] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamCredential:
     """What one upstream is sent, and where: `origin` is `scheme://host[:port]` of its configured URL."""
 
     origin: str
-    source: StaticHeader | ClientCredentials | None = None
+    source: StaticHeader | ClientCredentials | Delegated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,9 @@ class Broker:
             return []
         if isinstance(credential.source, StaticHeader):
             return [(credential.source.name.lower().encode(), credential.source.value.encode())]
+        if isinstance(credential.source, Delegated):
+            token = credential.source.sign(principal, credential.source.audience)
+            return [(b"authorization", b"Bearer " + token.encode())]
         token = await self._tokens[upstream_name].get()
         return [(b"authorization", b"Bearer " + token.encode())]
 

@@ -44,9 +44,12 @@ class Endpoints:
 
     def has(self, resource: str) -> bool:
         """Tell whether `resource` is exactly one of the endpoints or of the others."""
+        return self.is_path(resource) or resource in self.others
+
+    def is_path(self, resource: str) -> bool:
+        """Tell whether `resource` is exactly one of the endpoints."""
         prefix = self.public_url
-        is_endpoint = resource.startswith(prefix) and resource[len(prefix) :] in self.paths
-        return is_endpoint or resource in self.others
+        return resource.startswith(prefix) and resource[len(prefix) :] in self.paths
 
     def metadata_url(self, path: str) -> str:
         """Return where the RFC 9728 document of the endpoint at `path` is: the well-known part comes first."""
@@ -89,7 +92,7 @@ def authorization_server(issuer: str, scopes: Iterable[str]) -> dict[str, object
         "token_endpoint": f"{issuer}{TOKEN_PATH}",
         "jwks_uri": f"{issuer}{JWKS_PATH}",
         "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": sorted(ASYMMETRIC),
         "scopes_supported": list(scopes),

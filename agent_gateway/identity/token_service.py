@@ -17,6 +17,8 @@ from joserfc import jwt
 from agent_gateway.identity import assertions, compact, metadata
 from agent_gateway.identity.agents import Agent, Agents
 from agent_gateway.identity.client_secrets import SecretHash
+from agent_gateway.identity.exchange import ACCESS_TOKEN, Exchange, Refused
+from agent_gateway.identity.exchange import GRANT as EXCHANGE_GRANT
 from agent_gateway.identity.keys import ALGORITHM, MAX_TOKEN_LIFE_S, SigningKeys
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.replay import ReplayGuard
@@ -25,7 +27,7 @@ from agent_gateway.ports import Clock
 
 DEFAULT_TOKEN_LIFE_S = 900
 MAX_CLIENT_ID_CHARS = 255
-GRANTS = frozenset({"client_credentials"})
+GRANTS = frozenset({"client_credentials", EXCHANGE_GRANT})
 # compared with when a client is unknown, so that it takes as long as a wrong secret
 _NOBODY = SecretHash(digest=bytes(32))
 
@@ -55,11 +57,13 @@ class TokenAnswer:
 class TokenSettings:
     """What the operator says of the token service; raises `ValueError` when a token would live too long.
 
-    issuer  our issuer URL, no trailing slash
+    issuer    our issuer URL, no trailing slash
+    exchange  of the tokens that agents are called with; None: no token is exchanged
     """
 
     issuer: str
     token_life_s: int = DEFAULT_TOKEN_LIFE_S
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.token_life_s <= MAX_TOKEN_LIFE_S:
@@ -108,6 +112,7 @@ class TokenService:
         self._keys = keys
         self._guards = guards
         self._clock = clock
+        self._exchange = settings.exchange
 
     def token(self, request: TokenRequest) -> TokenAnswer:
         """Answer one token request; every error is an answer too."""
@@ -117,9 +122,11 @@ class TokenService:
             if not form.get("grant_type"):
                 raise _Refused("invalid_request", "the grant_type is missing")
             if form["grant_type"] not in GRANTS:
-                raise _Refused("unsupported_grant_type", "this token service knows client_credentials only")
+                raise _Refused("unsupported_grant_type", "this token service knows no such grant")
             resource = self._resource(form.get("resource"))
             scopes = self._scopes(agent, form.get("scope"))
+            if form["grant_type"] == EXCHANGE_GRANT:
+                return self._exchanged(agent, form, resource, scopes)
         except _Refused as refused:
             return _refusal(refused)
         token = self.mint(agent, resource, scopes)
@@ -159,6 +166,23 @@ class TokenService:
     def jwks(self) -> dict[str, object]:
         """Return the keys that our tokens are signed with, public parts only."""
         return self._keys.document()
+
+    def _exchanged(self, agent: Agent, form: dict[str, str], resource: str, scopes: Sequence[str]) -> TokenAnswer:
+        """Answer a token exchange. Source: RFC 8693 2.2."""
+        if self._exchange is None or not self._endpoints.is_path(resource):
+            raise _Refused("invalid_target", "no token is exchanged for this resource")
+        try:
+            done = self._exchange.exchange(agent, form, resource, scopes)
+        except Refused as refused:
+            raise _Refused(refused.error, refused.description) from refused
+        body: dict[str, object] = {
+            "access_token": done.token,
+            "issued_token_type": ACCESS_TOKEN,
+            "token_type": "Bearer",
+            "expires_in": done.life_s,
+            "scope": " ".join(done.scopes),
+        }
+        return TokenAnswer(200, body, _NO_STORE)
 
     def _authenticated(self, form: dict[str, str], authorization: str | None) -> Agent:
         has_assertion = "client_assertion" in form or "client_assertion_type" in form

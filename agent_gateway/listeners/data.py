@@ -4,6 +4,7 @@ from starlette.applications import Starlette
 
 from agent_gateway.errors import problem
 from agent_gateway.identity.oauth_app import OAuthRoutes
+from agent_gateway.listeners.agent import PREFIX, serve_agent
 from agent_gateway.listeners.body import Receive, Scope, Send
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.mcp import serve_mcp
@@ -36,10 +37,13 @@ class DataApp:
         if route is not None:
             await serve_mcp(self._gateway, snapshot, route, scope, receive, send)
             return
+        if path.startswith(PREFIX):
+            await serve_agent(self._gateway, snapshot, scope, receive, send)
+            return
         try:
             check_head(scope["headers"], snapshot.head_rules)
             if not path.startswith(_OAUTH_PREFIXES):
-                raise NotFound("nothing is served here", hint="MCP is at /mcp, /mcp/{toolset} and /servers/{name}/mcp")
+                raise NotFound("nothing is served here", hint="MCP is at /mcp, agents are at /a2a/{name}")
         except BadRequest as refusal:
             await _refuse(send, refusal)
             return

@@ -3,7 +3,7 @@
 uvicorn lets a client dribble its headers for ever and takes a head of any
 size, and a client that reads nothing holds its answer in memory for ever. Here
 every connection carries deadlines (numbers, no timers), and one `sweep` a
-second closes those that are past one.
+second closes those that are past one, and those that have been idle for too long.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deadline: float | None = None
+        self.idle_until: float | None = None  # when a connection without a request is closed
         self._head_bytes = 0
         self._is_in_head = True
         self._is_refused = False
@@ -46,7 +47,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + self.edge.header_timeout_s
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.deadline = None
+        self.deadline = self.idle_until = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,15 +61,20 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self.deadline = self.loop.time() + self.edge.header_timeout_s
+        self.idle_until = None
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         trim(self.headers)
         self._is_in_head = False
         self.deadline = self.loop.time() + self.edge.body_timeout_s
-        if sum(len(name) + len(value) + 4 for name, value in self.headers) > self.edge.header_bytes:
+        if self._head_bytes > self.edge.header_bytes < sum(len(name) + len(value) + 4 for name, value in self.headers):
             self._refuse(_TOO_LARGE)
             return
+        self.begin_request()
+
+    def begin_request(self) -> None:
+        """Take up the request whose head is whole."""
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -81,13 +87,33 @@ class EdgeProtocol(HttpToolsProtocol):
         self.deadline = None
         self._head_bytes = 0
         self._is_in_head = True
+        self.end_request()
+
+    def end_request(self) -> None:
+        """Take note that the body is whole."""
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; uvicorn's own, but for the timer that it sets and cancels for every request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        else:
+            self.idle_until = self.loop.time() + self.timeout_keep_alive
 
     def close_if_late(self, now: float) -> bool:
         """Close this connection when its client is late; return whether it was."""
         if self._takes_nothing(now):
             self.deadline = None
             self.transport.abort()
+            return True
+        if self.idle_until is not None and now >= self.idle_until:
+            self.idle_until = None
+            self.transport.close()
             return True
         if self.deadline is None or now < self.deadline:
             return False

@@ -24,6 +24,9 @@ _ONCE = frozenset(
         b"mcp-method",
         b"mcp-name",
         b"last-event-id",
+        b"a2a-version",
+        b"a2a-extensions",
+        b"x-a2a-extensions",
     }
 )
 _JSON = b"application/json"

@@ -4,6 +4,8 @@ Protocol housekeeping (`initialize`, `server/discover`, `ping`) is answered from
 memory. Lists and calls are governed: `mcp_lists`, `mcp_tools`.
 """
 
+from typing import Final
+
 from agent_gateway.audit import records
 from agent_gateway.listeners import mcp_client, mcp_session, mcp_state
 from agent_gateway.listeners.inbound import Inbound
@@ -11,6 +13,7 @@ from agent_gateway.listeners.mcp_ask import take_answer
 from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_lists import serve_list
+from agent_gateway.listeners.mcp_reads import complete, get_prompt, read_resource
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_stream import SUBSCRIBE, UNSUBSCRIBE, listen, subscribe
 from agent_gateway.listeners.mcp_tools import call_tool
@@ -88,26 +91,29 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
             return
     if method == "tools/call":
         await call_tool(request)
+    elif method in _READS:
+        await _READS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
-    elif session is not None and method in (SUBSCRIBE, UNSUBSCRIBE):
-        await subscribe(request, session)
+    elif session is not None and method in _OF_SESSIONS:
+        await _OF_SESSIONS[method](request, session)
     elif method == LISTEN:
         await listen(request)
-    elif session is not None and method == "logging/setLevel":
-        await _set_level(request, session)
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":
-        await _result(request, discover.discover_result(request.inbound.gateway.server(request.inbound.route)))
+        await _result(request, discover.discover_result(_server(request)))
     else:
         await _result(request, discover.EMPTY_RESULT)
+
+
+_READS = {"prompts/get": get_prompt, "resources/read": read_resource, "completion/complete": complete}
 
 
 async def _initialize(request: McpRequest) -> None:
     inbound = request.inbound
     version = discover.negotiate(request.message.parsed.get("protocolVersion"))
-    result = discover.initialize_result(version, inbound.gateway.server(inbound.route))
+    result = discover.initialize_result(version, _server(request))
     session_id = mcp_session.mint(inbound, version, mcp_client.of_handshake(request.message.params))
     await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
 
@@ -118,6 +124,11 @@ async def _set_level(request: McpRequest, session: mcp_session.Session) -> None:
         raise ProtocolError(INVALID_PARAMS, f"`level` must be one of {', '.join(LOG_LEVELS)}", http_status=200)
     request.inbound.gateway.sessions.set_level(key_of(session.id), session.state, str(level))
     await _result(request, discover.EMPTY_RESULT)
+
+
+def _server(request: McpRequest) -> discover.Server:
+    inbound = request.inbound
+    return inbound.gateway.server(inbound.snapshot, inbound.principal, inbound.route, request.era)
 
 
 async def _result(request: McpRequest, result: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
@@ -140,3 +151,6 @@ async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era:
         refusal.code, status, records.Origin(inbound.route.name, inbound.peer), inbound.principal
     )
     await send_bytes(inbound.send, status, body, headers)
+
+
+_OF_SESSIONS: Final = {SUBSCRIBE: subscribe, UNSUBSCRIBE: subscribe, "logging/setLevel": _set_level}

@@ -102,7 +102,7 @@ async def converse(turn: Turn, upstream: McpUpstream, outgoing: UpstreamRequest)
         call = Parked(turn.request.client.capabilities)
         call.begin(lambda sink: upstream.request(outgoing, sink))
         return await _take_turn(turn, call)
-    return _as_asked(turn, await upstream.request(outgoing, turn.sink))
+    return as_asked(turn, await upstream.request(outgoing, turn.sink))
 
 
 # --- legacy caller ---------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _handed_back(turn: Turn, outgoing: UpstreamRequest, is_legacy: bool) -> enve
     return envelope.edit(outgoing.params, changes)
 
 
-def _as_asked(turn: Turn, answer: UpstreamAnswer) -> UpstreamAnswer:
+def as_asked(turn: Turn, answer: UpstreamAnswer) -> UpstreamAnswer:
     """Return an answer with what it asks of the caller in the caller's own form."""
     if answer.era == "legacy":
         return _open_urls(turn, answer)
@@ -217,7 +217,7 @@ async def _take_turn(turn: Turn, call: Parked) -> UpstreamAnswer:
     inbound = turn.request.inbound
     answer = await call.turn(turn.sink)
     if answer is not None:
-        return _as_asked(turn, answer)
+        return as_asked(turn, answer)
     state = turn.next_state(is_parked=True)
     limit_s = inbound.snapshot.config.limits.answer_timeout_s
     inbound.gateway.parked.park(inbound.principal.key, state.name, call, limit_s)

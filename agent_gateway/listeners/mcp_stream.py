@@ -51,7 +51,7 @@ def place_of(inbound: Inbound, snapshot: Snapshot, uri: str, operation: str) -> 
     route, gateway = snapshot.routes.get(inbound.route.path), inbound.gateway
     for found in () if route is None else route.view.router.candidates(uri):
         capability, now = found.entry.capability, gateway.services.clock()
-        call = Call("", inbound.principal, "read", capability, {"uri": uri}, now, inbound.route.name, operation)
+        call = Call("", inbound.principal, "read", capability, {"uri": found.uri}, now, inbound.route.name, operation)
         if snapshot.bundle.decide(call).is_permit:
             return Place(capability.upstream, found.uri)
     return None

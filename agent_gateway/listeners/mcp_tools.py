@@ -86,7 +86,7 @@ class Sent:
         self._request = request
         self._entry = entry
         self._exchange = exchange
-        self._sink = sink
+        self.sink = sink
         self.state: RoundState | None = None  # of a call that goes on
         self.body = b""
 
@@ -94,8 +94,14 @@ class Sent:
         """Send the call on and translate its answer."""
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
-        turn = Turn(self._request, self._exchange, permit.call, self._sink, self.state)
+        turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
         answer = await converse(turn, upstream, self.outgoing(permit.call))
+        self.take(answer)
+        return answer
+
+    def hand_on(self, permit: Permit, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """Take a modern answer to what a modern caller sent: it may ask something of that caller."""
+        answer = mcp_rounds.as_asked(Turn(self._request, self._exchange, permit.call, self.sink, None), answer)
         self.take(answer)
         return answer
 
@@ -112,7 +118,7 @@ class Sent:
             params=envelope.edit(request.message.params, changes),
             principal=call.principal,
             timeout_s=min(snapshot.config.upstreams[capability.upstream].timeout_s, limit_s),
-            wants_progress=self._sink.token is not None,
+            wants_progress=self.sink.token is not None,
             trace=self._exchange.trace.onward(),
             name_header=capability.native,
             input_schema=self._entry.input_schema if self._entry.header_params else None,

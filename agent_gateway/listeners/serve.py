@@ -14,6 +14,8 @@ import uvicorn
 
 from agent_gateway.listeners.body import AsgiApp
 from agent_gateway.listeners.deadlines import EdgeLimits, protocol_with, sweep
+from agent_gateway.listeners.fast_protocol import fast_protocol
+from agent_gateway.runtime.gateway import Gateway
 
 _SWEEP_EVERY_S = 1.0
 _BACKLOG = 2048
@@ -30,6 +32,7 @@ class Listener:
     idle_timeout_s: int = 75
     drain_timeout_s: int = 20
     max_connections: int = 10_000
+    fast_for: Gateway | None = None  # plain calls go the short way, to this gateway
 
 
 class _Server(uvicorn.Server):
@@ -56,9 +59,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _server(listener: Listener) -> _Server:
+    gateway = listener.fast_for
     config = uvicorn.Config(
         listener.app,
-        http=protocol_with(listener.limits),
+        http=protocol_with(listener.limits) if gateway is None else fast_protocol(listener.limits, gateway),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,7 +1,8 @@
 """The one mutable thing: what is known so far of a call that is running."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from agent_gateway.audit.lines import Lines
 from agent_gateway.audit.records import Status
@@ -12,12 +13,12 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """One call's life, filled in phase by phase.
 
     asked     the capability's name as the caller used it: refusals repeat that one
     goes_on   a later round of a logical call: it was paid with the first
+    is_free   it asks after something that was paid for: rates hold, budgets do not
     was_sent  set by `forward` before the first byte may leave: from then on the call is charged
     lines     a short cut only: what the records say does not depend on it
     status    how it ended, for the outcome record; `open` until then
@@ -37,6 +38,7 @@ class Exchange:
     hold: Hold | None = None
     decision_index: int | None = None  # set once the decision record is in the log
     goes_on: bool = False
+    is_free: bool = False
     was_sent: bool = False
     status: Status | Literal["open"] = "open"
     code: str = ""

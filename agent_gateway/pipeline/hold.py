@@ -20,6 +20,8 @@ def hold_now(services: Services, snapshot: Snapshot, exchange: Exchange, permit:
         if keys:
             services.rates.take(keys, services.monotonic_ns())
         exchange.is_rated = True
+    if exchange.is_free:
+        return True
     charges = snapshot.charges.charges_for(call.principal, call.capability, call.at)
     if charges:
         exchange.hold = services.ledger.hold(call.id, charges)

@@ -58,6 +58,10 @@ class DataDir:
     def ledger(self) -> Path:
         return self.root / "ledger.db"
 
+    @property
+    def tasks(self) -> Path:
+        return self.root / "tasks.db"
+
     def make(self) -> None:
         """Make what is missing; raises `OSError`."""
         for path in (self.root, self.audit, self.keys, self.slots):

@@ -24,19 +24,22 @@ from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
-from agent_gateway.runtime.running import InCharge, Running
+from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.runtime.subscriptions import Subscriptions
 from agent_gateway.snapshot import Route, Snapshot
+from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
-from agent_gateway.telemetry.trace import begin
+from agent_gateway.telemetry.trace import Trace, begin
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
-from mcp_registry.protocol.lists import ItemKind
+from mcp_registry.protocol.lists import KINDS, ItemKind
+from mcp_registry.protocol.offers import join_capabilities
+from mcp_registry.protocol.versions import Era
 
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ROUNDS_REMEMBERED = 100_000
@@ -55,15 +58,23 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
+    tasks     whose tasks of agents are whose
     siblings  the other workers; None: there are none
     node      this worker's slot: ids that come back through a client say where they are known
     """
 
     def __init__(
-        self, services: Services, sealer: Sealer, snapshot: Snapshot, chance: Chance, siblings: Siblings | None = None
+        self,
+        services: Services,
+        sealer: Sealer,
+        snapshot: Snapshot,
+        chance: Chance,
+        tasks: Tasks,
+        siblings: Siblings | None = None,
     ) -> None:
         self.services = services
         self.sealer = sealer
+        self.tasks = tasks
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
@@ -106,10 +117,20 @@ class Gateway:
         self.subscriptions.close()
         self.changes.ring()
 
-    def server(self, route: Route) -> discover.Server:
-        """Return how the endpoint presents itself."""
-        title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
-        return discover.Server(self.server_info, title, list_changed=True)
+    def server(self, snapshot: Snapshot, principal: Principal, route: Route, era: Era) -> discover.Server:
+        """Return how an endpoint presents itself to a caller: by the upstreams of which it sees something."""
+        owners = {
+            capability.upstream
+            for kind in KINDS
+            for capability in self.listing(snapshot, principal, route.path, kind).visible
+        }
+        infos = {name: info for name, info in snapshot.infos.items() if name in owners}
+        declared = [info.capabilities for info in infos.values() if info.capabilities is not None]
+        capabilities = join_capabilities(declared, era, discover.SERVED_METHODS[era])
+        own = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
+        theirs = discover.merge_instructions([(name, info.instructions) for name, info in infos.items()])
+        info = infos[route.view.name].server_info if route.view.is_native and route.view.name in infos else None
+        return discover.Server(info or self.server_info, f"{own}\n\n{theirs}" if theirs else own, capabilities)
 
     def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
@@ -128,15 +149,22 @@ class Gateway:
         services = self.services
         now = services.clock()
         bits = self._chance.bits
-        trace = begin(context, bits, self.snapshot.config.telemetry.sample_ratio)
-        return Exchange(f"{int(now * 1000):012x}{bits(80):020x}", principal, route, trace, now, services.monotonic_ns())
+        ratio = self.snapshot.config.telemetry.sample_ratio
+        if context or ratio:
+            trace = begin(context, bits, ratio)
+            name = f"{bits(80):020x}"
+        else:
+            chance = f"{bits(272):068x}"
+            trace = Trace(chance[:32], chance[32:48])
+            name = chance[48:]
+        return Exchange(f"{int(now * 1000):012x}{name}", principal, route, trace, now, services.monotonic_ns())
 
     def reply(self, send: Send, headers: Mapping[bytes, bytes]) -> Reply:
         """Return the answer-to-be of one request."""
         now = asyncio.get_running_loop().time()
         return Reply(send, can_stream=accepts(headers, _STREAM), now=now, write_timeout_s=self.write_timeout_s)
 
-    def running(self, principal: Principal, key: Hashable | None, reply: Reply) -> InCharge:
+    def running(self, principal: Principal, key: Hashable | None, reply: Alive) -> InCharge:
         """Count a call as running until the block ends; raises `TooMuch` beyond the caller's share of this worker."""
         limit = self.snapshot.config.limits.concurrency_per_principal
         return self.active.enter(principal.key, limit, key, reply)

@@ -1,9 +1,11 @@
 """From configuration and catalogue to rules: the world policies speak of, budgets, rates."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
+from agent_gateway.snapshot import RemoteAgent
 from gateway_policies.budgets import Budget
 from gateway_policies.rates import Rate, share
 from gateway_policies.sources import PolicySource
@@ -12,12 +14,15 @@ from mcp_registry.catalog import Catalog, Toolset
 from mcp_registry.entries import Override
 
 
-def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
+def world_of(
+    config: Config, catalog: Catalog, known: Iterable[str], agents: Mapping[str, RemoteAgent] = MappingProxyType({})
+) -> World:
     """Return everything a policy may name.
 
-    known  upstreams whose tools have been seen: only there is a missing tool a mistake
+    known  upstreams whose tools or card have been seen: only there is a missing tool or skill a mistake
     """
     entries = list(catalog.all())
+    remote = [one for agent in agents.values() for one in (agent.capability, *agent.skills.values())]
     return World(
         tenants=frozenset(config.tenants),
         teams=frozenset(f"{tenant}/{team}" for tenant, of in config.tenants.items() for team in of.teams),
@@ -28,7 +33,7 @@ def world_of(config: Config, catalog: Catalog, known: Iterable[str]) -> World:
             for name, agent in config.agents.items()
         },
         upstreams={name: UpstreamEntry(name, frozenset(one.tags)) for name, one in config.upstreams.items()},
-        capabilities={entry.capability.key: entry.capability for entry in entries},
+        capabilities={one.key: one for one in (*(entry.capability for entry in entries), *remote)},
         known=frozenset(known),
         toolsets=frozenset(config.toolsets),
         arguments={entry.capability.key: entry.arguments for entry in entries},

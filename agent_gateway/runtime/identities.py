@@ -18,12 +18,16 @@ from agent_gateway.config.identities import ClientSecret, Oidc
 from agent_gateway.config.identities import Issuer as IssuerConfig
 from agent_gateway.config.identities import PrivateKeyJwt as PrivateKeyJwtConfig
 from agent_gateway.config.load import Loaded
+from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.config.upstreams import DelegatedAuth
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.identity.agents import Agent, Agents, ConfigurationConflict, Credential, OidcBinding, PrivateKeyJwt
 from agent_gateway.identity.api_keys import ApiKey
 from agent_gateway.identity.authenticate import Authenticator
 from agent_gateway.identity.client_secrets import SecretHash, WeakSecret, hash_secret
+from agent_gateway.identity.delegation import Delegator
+from agent_gateway.identity.exchange import Exchange
 from agent_gateway.identity.jwks import JwksCache, fetching, public_key
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.metadata import Endpoints
@@ -33,7 +37,7 @@ from agent_gateway.identity.validator import ClaimMap, Issuer, KeySource, Valida
 from agent_gateway.ports import Clock
 from agent_gateway.snapshot import Identity
 
-SCOPES = ("tools:call",)
+SCOPES = ("tools:call", "agents:message")
 _DAY_S = 86_400
 
 
@@ -73,9 +77,11 @@ def make_identity(loaded: Loaded, endpoints: Endpoints, keep: Keep) -> Identity:
     service: TokenService | None = None
     rows: list[tuple[Issuer, KeySource]] = []
     if config.token_service.enabled:
-        settings = TokenSettings(issuer_url(loaded), config.token_service.access_token_ttl_s)
+        own = (own_issuer(issuer_url(loaded)), keep.keys)
+        life_s, exchange = config.token_service.access_token_ttl_s, _exchange(loaded, agents, own, keep)
+        settings = TokenSettings(issuer_url(loaded), life_s, exchange)
         service = TokenService(settings, agents, endpoints, keys=keep.keys, guards=keep.guards, clock=keep.clock)
-        rows.append((own_issuer(settings.issuer), keep.keys))
+        rows.append(own)
     rows.extend((_issuer(name, issuer, loaded), _key_source(issuer, keep)) for name, issuer in config.issuers.items())
     keep.epoch += 1
     epoch = keep.epoch
@@ -102,6 +108,22 @@ def _operators(loaded: Loaded, agents: Agents, rows: Sequence[tuple[Issuer, KeyS
         for one in loaded.config.admins
     ]
     return Operators(rules, agents, validator, loaded.config.listeners.admin.token_audience)
+
+
+def _exchange(loaded: Loaded, agents: Agents, own: tuple[Issuer, KeySource], keep: Keep) -> Exchange:
+    """Return the token exchange, for the agents that are called with tokens of ours."""
+    audiences: dict[str, list[str]] = {}
+    for upstream in loaded.config.upstreams.values():
+        if isinstance(upstream, A2aUpstream) and isinstance(upstream.auth, DelegatedAuth) and upstream.acts_as:
+            audiences.setdefault(upstream.acts_as, []).append(upstream.auth.audience or upstream.url)
+    delegator = delegator_of(loaded, keep.keys, keep.clock)
+    validator = Validator([own], clock=keep.clock)
+    return Exchange(delegator, validator, agents, audiences, loaded.config.token_service.max_chain)
+
+
+def delegator_of(loaded: Loaded, keys: SigningKeys, clock: Clock) -> Delegator:
+    """Return what signs the tokens with which calls arrive at upstreams."""
+    return Delegator(issuer_url(loaded), keys, clock)
 
 
 def issuer_url(loaded: Loaded) -> str:

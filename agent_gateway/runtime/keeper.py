@@ -190,7 +190,12 @@ def load_for(path: Path, workers: int | None) -> Loaded:
 
 def _is_same(before: Seen, after: Seen) -> bool:
     # Why it is missing may change with every look; that alone is no reason for another snapshot.
-    return bool(before.missing) == bool(after.missing) and before.part == after.part
+    is_there_alike = bool(before.missing) == bool(after.missing)
+    return is_there_alike and before.part == after.part and _shown(before) == _shown(after)
+
+
+def _shown(seen: Seen) -> object:
+    return (seen.card.approved, seen.card.latest, seen.info)
 
 
 async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:

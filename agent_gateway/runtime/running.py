@@ -3,11 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import Hashable
+from typing import Protocol
 
 from agent_gateway.listeners.body import ClientGone
-from agent_gateway.listeners.reply import Reply
 from agent_gateway.runtime.counting import Tally
 from gateway_policies.refusal import TooMuch
+
+
+class Alive(Protocol):
+    """An answer that can give a sign of life."""
+
+    last_write: float
+
+    async def sign_of_life(self, now: float) -> None: ...
 
 
 class InCharge:
@@ -15,7 +23,7 @@ class InCharge:
 
     __slots__ = ("_caller", "_key", "_reply", "_running", "_task", "is_done", "was_cancelled")
 
-    def __init__(self, running: "Running", caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+    def __init__(self, running: "Running", caller: Hashable, key: Hashable | None, reply: Alive) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._running, self._caller, self._key, self._reply, self._task = running, caller, key, reply, task
@@ -46,10 +54,11 @@ class Running:
 
     def __init__(self) -> None:
         self._by_key: dict[Hashable, InCharge] = {}
-        self._replies: set[Reply] = set()
+        self._replies: set[Alive] = set()
         self._tally = Tally()
+        self.plain_count = 0  # calls that `enter_plain` ever counted
 
-    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Reply) -> InCharge:
+    def enter(self, caller: Hashable, limit: int, key: Hashable | None, reply: Alive) -> InCharge:
         """Count one call of `caller` until the block ends; raises `TooMuch` when `limit` run already.
 
         key  under which `cancel` finds it; None when nobody can ask for that
@@ -67,7 +76,20 @@ class Running:
         self._replies.add(reply)
         return in_charge
 
-    def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Reply) -> None:
+    def enter_plain(self, caller: Hashable, limit: int, reply: Alive) -> bool:
+        """Count one call that is no task and that nobody cancels by name; False when `limit` run already."""
+        if not self._tally.enter(caller, limit):
+            return False
+        self._replies.add(reply)
+        self.plain_count += 1
+        return True
+
+    def left_plain(self, caller: Hashable, reply: Alive) -> None:
+        """Forget a call that `enter_plain` counted."""
+        self._replies.discard(reply)
+        self._tally.leave(caller)
+
+    def left(self, in_charge: InCharge, caller: Hashable, key: Hashable | None, reply: Alive) -> None:
         """Forget a call that has ended; `InCharge` calls this."""
         self._replies.discard(reply)
         self._tally.leave(caller)
@@ -95,4 +117,4 @@ class Running:
             silent = [reply for reply in self._replies if now - reply.last_write > every_s]
             for reply in silent:
                 with contextlib.suppress(OSError, ClientGone):  # the call's own task meets the same fault and tells it
-                    await reply.keep_alive(now)
+                    await reply.sign_of_life(now)

@@ -5,50 +5,103 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from a2a_gateway.cards import WELL_KNOWN
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
+from agent_gateway.config.upstream_a2a import A2aUpstream as A2aConfig
 from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
-from agent_gateway.config.upstreams import ClientCredentialsAuth, HeaderAuth
+from agent_gateway.config.upstream_openapi import OpenApiUpstream as ApiConfig
+from agent_gateway.config.upstreams import ClientCredentialsAuth, DelegatedAuth, HeaderAuth
+from agent_gateway.config.upstreams import Upstream as AnyConfig
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
-from agent_gateway.identity.broker import Broker, ClientCredentials, StaticHeader, UpstreamCredential, posting
+from agent_gateway.identity.broker import (
+    Broker,
+    ClientCredentials,
+    Delegated,
+    StaticHeader,
+    UpstreamCredential,
+    posting,
+)
 from agent_gateway.ports import Clock, McpUpstream
-from agent_gateway.upstreams.build import build_upstream
+from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
+from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
+from agent_gateway.upstreams.build import build_agent, build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
 from gateway_policies.principal import Principal
 
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
+Sign = Callable[[Principal, str], str]  # (for whom, audience) → token
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One running upstream and everything it was made from."""
 
-    settings: UpstreamSettings
+    settings: UpstreamSettings | AgentSettings | ApiInputs
     credential: UpstreamCredential
-    upstream: McpUpstream
+    upstream: McpUpstream | HttpAgent
 
 
-def make_upstreams(loaded: Loaded, previous: Mapping[str, Kept], clock: Clock) -> dict[str, Kept]:
-    """Return every enabled upstream; those whose settings and secrets are unchanged are the same objects."""
+def _unsigned(principal: Principal, audience: str) -> str:
+    del principal, audience
+    raise ValueError("no token of ours is at hand here")
+
+
+def make_upstreams(
+    loaded: Loaded, previous: Mapping[str, Kept], clock: Clock, sign: Sign = _unsigned
+) -> dict[str, Kept]:
+    """Return every enabled upstream; those whose settings and secrets are unchanged are the same objects.
+
+    sign  makes the tokens of upstreams that are called with ours
+    """
     found: dict[str, Kept] = {}
     for name, config in loaded.config.upstreams.items():
-        if not config.enabled or not isinstance(config, McpConfig):
+        if not config.enabled:
             continue
-        settings, credential = settings_of(name, config, loaded), credential_of(config, loaded)
+        settings, credential = settings_of(name, config, loaded), credential_of(config, loaded, sign)
         kept = previous.get(name)
         if kept is not None and kept.settings == settings and kept.credential == credential:
             found[name] = kept
             continue
-        upstream = build_upstream(
-            settings, credentials=_credentials(name, settings, credential, clock), clock=clock, environ=os.environ
-        )
+        credentials = _credentials(name, settings, credential, clock)
+        if isinstance(settings, AgentSettings):
+            upstream = build_agent(settings, credentials=credentials, clock=clock)
+        elif isinstance(settings, ApiInputs):
+            upstream = make_api(name, settings, loaded, credentials, clock)
+        else:
+            upstream = build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
         found[name] = Kept(settings, credential, upstream)
     return found
 
 
-def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSettings:
+def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> UpstreamSettings | AgentSettings | ApiInputs:
     """Return the settings of one upstream; secrets of a child's environment are in them."""
+    if isinstance(config, A2aConfig):
+        return _agent_settings(name, config, loaded)
+    if isinstance(config, ApiConfig):
+        return inputs_of(name, config, loaded)
+    assert isinstance(config, McpConfig)
+    return _mcp_settings(name, config, loaded)
+
+
+def _agent_settings(name: str, config: A2aConfig, loaded: Loaded) -> AgentSettings:
+    return AgentSettings(
+        name,
+        config.url,
+        config.card or f"{config.url.rstrip('/')}{WELL_KNOWN}",
+        timeouts=UpstreamTimeouts(connect_s=config.connect_timeout_s, idle_s=config.stream_timeout_s),
+        limits=UpstreamLimits(
+            max_result=config.result_bytes or loaded.config.limits.result_bytes,
+            max_connections=config.max_connections,
+            max_waiting=config.max_waiting,
+        ),
+        rules=EgressRules(allow_private=config.allow_private),
+        longest_s=config.stream_timeout_s,
+    )
+
+
+def _mcp_settings(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSettings:
     limits = UpstreamLimits(
         max_result=config.result_bytes or loaded.config.limits.result_bytes,
         max_connections=config.max_connections,
@@ -64,7 +117,7 @@ def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetting
         rules = EgressRules(allow_private=config.allow_private)
         return UpstreamSettings(
             name, "http", url=config.url, era=config.era, isolation=config.isolated_by, timeouts=timeouts,
-            limits=limits, rules=rules,
+            limits=limits, rules=rules, has_fixed_credentials=not isinstance(config.auth, ClientCredentialsAuth),
         )  # fmt: skip
     assert config.command is not None
     env = {key: loaded.reveal(value) if isinstance(value, Secret) else value for key, value in config.env.items()}
@@ -75,11 +128,12 @@ def settings_of(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetting
     )  # fmt: skip
 
 
-def credential_of(config: McpConfig, loaded: Loaded) -> UpstreamCredential:
+def credential_of(config: AnyConfig, loaded: Loaded, sign: Sign = _unsigned) -> UpstreamCredential:
     """Return what the gateway proves itself with at this upstream."""
-    if config.url is None:
+    url = config.urls().get("url")
+    if url is None:
         return UpstreamCredential("")
-    parts = urlsplit(config.url)
+    parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     auth = config.auth
     if isinstance(auth, HeaderAuth):
@@ -87,13 +141,17 @@ def credential_of(config: McpConfig, loaded: Loaded) -> UpstreamCredential:
     if isinstance(auth, ClientCredentialsAuth):
         source = ClientCredentials(
             auth.token_url, auth.client_id, loaded.reveal(auth.client_secret), auth.scope or "",
-            auth.resource or config.url,
+            auth.resource or url,
         )  # fmt: skip
         return UpstreamCredential(origin, source)
+    if isinstance(auth, DelegatedAuth):
+        return UpstreamCredential(origin, Delegated(auth.audience or url, sign))
     return UpstreamCredential(origin)
 
 
-def _credentials(name: str, settings: UpstreamSettings, credential: UpstreamCredential, clock: Clock) -> Credentials:
+def _credentials(
+    name: str, settings: UpstreamSettings | AgentSettings | ApiInputs, credential: UpstreamCredential, clock: Clock
+) -> Credentials:
     broker = Broker({name: credential}, post_form=posting(ControlClient(settings.rules)), clock=clock)
 
     async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:

@@ -39,6 +39,7 @@ from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.list_changes import hear_list_changes
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
+from agent_gateway.runtime.task_books import open_tasks
 from agent_gateway.runtime.watch import Watch
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
@@ -74,6 +75,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
     async with (
         open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
         _replay(data, clock) as used,
+        open_tasks(data, clock) as tasks,
     ):
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
@@ -86,7 +88,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         if spans is not None:
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
-        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), _siblings(books.slot))
+        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks, _siblings(books.slot))
         watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
@@ -122,12 +124,12 @@ async def serve(
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, worker.watch.nudge)
         limits = worker.gateway.snapshot.config.limits
-        edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, limits.header_bytes)
+        edge = EdgeLimits(limits.header_timeout_s, limits.body_timeout_s, header_bytes=limits.header_bytes)
         common = (edge, int(limits.idle_timeout_s), int(limits.drain_timeout_s), limits.connections)
         admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         data = DataApp(worker.gateway)
         listeners = [
-            Listener("data", data, data_socket, *common),
+            Listener("data", data, data_socket, *common, fast_for=_fast_for(worker)),
             Listener("admin", admin, admin_socket, *common),
         ]
         async with serving(listeners), worker.gateway.siblings.serving(data):
@@ -140,6 +142,10 @@ async def serve(
             admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
             worker.gateway.end()
+
+
+def _fast_for(worker: Worker) -> Gateway | None:
+    return worker.gateway if worker.gateway.snapshot.config.listeners.data.fast_path else None
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_gateway.ports import Charge, Hold
-from agent_gateway.stores.ledger_store import Ask, Entry, Grant, Key
+from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key
+
+MAX_DELTAS = 1_000  # charges whose deltas are kept
 
 
 @dataclass(slots=True)
@@ -55,6 +57,9 @@ class Accounts:
     entries: list[Entry] = field(default_factory=list[Entry])
     dirty: set[Key] = field(default_factory=set[Key])  # the store may think otherwise of these leases
     last_index: int = -1  # of any record seen
+    deltas: dict[int, tuple[tuple[Charge, ...], tuple[Delta, ...]]] = field(
+        default_factory=dict[int, tuple[tuple[Charge, ...], tuple[Delta, ...]]]
+    )
     mark: int = -1  # decisions up to here are flushed
 
     def hold(self, hold: Hold, now: float) -> Charge | None:
@@ -81,25 +86,37 @@ class Accounts:
         self.booked[hold.id] = hold
         self.last_index = max(self.last_index, index)
         if hold.charges:
-            deltas = tuple((c.bucket, c.window, c.amount) for c in hold.charges)
-            self.entries.append(Entry(index, hold.id, is_decision=True, deltas=deltas))
+            self.entries.append(Entry(index, hold.id, is_decision=True, deltas=self._deltas_of(hold.charges)))
 
     def settle(self, hold_id: str, actual: Sequence[int], index: int) -> None:
         """Keep `actual` of a booked hold and free the rest; nothing when it is settled already."""
         hold = self.booked.get(hold_id)
         if hold is None:
             return
-        pairs = list(zip(hold.charges, actual, strict=True))
-        if any(not 0 <= used <= charge.amount for charge, used in pairs):
-            raise ValueError("a hold is settled with amounts from 0 to what was held")
+        rest: list[Delta] = []
+        for charge, used in zip(hold.charges, actual, strict=True):
+            if used != charge.amount:
+                if not 0 <= used <= charge.amount:
+                    raise ValueError("a hold is settled with amounts from 0 to what was held")
+                rest.append((charge.bucket, charge.window, used - charge.amount))
         del self.booked[hold_id]
         self.last_index = max(self.last_index, index)
-        if not pairs:
+        if not hold.charges:
             return
-        for charge, used in pairs:
-            self._put_back(charge, charge.amount - used)
-        rest = tuple((c.bucket, c.window, used - c.amount) for c, used in pairs if used != c.amount)
-        self.entries.append(Entry(index, hold.id, is_decision=False, deltas=rest))
+        if rest:
+            for charge, used in zip(hold.charges, actual, strict=True):
+                self._put_back(charge, charge.amount - used)
+        self.entries.append(Entry(index, hold.id, is_decision=False, deltas=tuple(rest)))
+
+    def _deltas_of(self, charges: tuple[Charge, ...]) -> tuple[Delta, ...]:
+        """Return what charges take from their buckets; remembered, for calls draw on the same ones again and again."""
+        known = self.deltas.get(id(charges))
+        if known is None or known[0] is not charges:
+            if len(self.deltas) >= MAX_DELTAS:
+                self.deltas.clear()
+            # INVARIANT: the entry keeps the charges alive, so while it is here their id names nothing else.
+            known = self.deltas[id(charges)] = (charges, tuple((c.bucket, c.window, c.amount) for c in charges))
+        return known[1]
 
     def release(self, hold_id: str) -> None:
         """Undo an unbooked hold; nothing when there is none."""

@@ -72,6 +72,10 @@ class SqliteTasks:
                 _is_owned(db, "context", where, id_) for id_ in contexts
             )
 
+    def mine(self, where: Where, tasks: Sequence[str]) -> frozenset[str]:
+        with self._file.transaction() as db:
+            return frozenset(id_ for id_ in tasks if _is_owned(db, "task", where, id_))
+
     def page(self, where: Where, choice: Choice, after: tuple[float, str] | None, limit: int) -> Sequence[Task]:
         condition, values = _chosen(where, choice)
         if after is not None:

@@ -44,7 +44,7 @@ def owner_of(principal: Principal) -> Owner:
 class Seen:
     """A task as an agent tells of it; empty where it does not say.
 
-    state  the last segment of the state's name, lower case: `working`, `input_required`
+    state  in the spelling of both versions at once: `working`, `input-required`
     """
 
     id: str
@@ -95,6 +95,10 @@ class TaskStore(Protocol):
         """Say whether every id is known and the owner's; with a skill, whether every task came about by it."""
         ...
 
+    def mine(self, where: Where, tasks: Sequence[str]) -> frozenset[str]:
+        """Return those of these tasks that `owns` says yes to."""
+        ...
+
     def page(self, where: Where, choice: Choice, after: tuple[float, str] | None, limit: int) -> Sequence[Task]:
         """Return the owner's tasks, last changed first; `after` is (updated_at, id) of the last one seen."""
         ...
@@ -127,6 +131,10 @@ class Tasks:
         if len(tasks) + len(contexts) > MAX_IDS:
             return False
         return await self._run(lambda: self._store.owns(where, tasks, contexts))
+
+    async def mine(self, where: Where, tasks: Sequence[str]) -> frozenset[str]:
+        """See `TaskStore.mine`."""
+        return await self._run(lambda: self._store.mine(where, tasks)) if tasks else frozenset()
 
     async def page(
         self, where: Where, choice: Choice, after: tuple[float, str] | None, limit: int

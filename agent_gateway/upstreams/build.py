@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from agent_gateway.ports import Clock, HttpClient
+from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from agent_gateway.upstreams.mcp_http import Credentials, HttpUpstream
@@ -27,6 +28,19 @@ def build_upstream(
     if settings.kind == "stdio":
         return StdioUpstream(settings, clock, environ=environ)
     return HttpUpstream(settings, http or http_pool(settings), credentials, clock)
+
+
+def build_agent(settings: AgentSettings, *, credentials: Credentials, clock: Clock) -> HttpAgent:
+    """Return the agent, connected to nothing yet; `aclose` it."""
+    limits = settings.limits
+    pool = PoolSettings(
+        rules=settings.rules,
+        max_connections=limits.max_connections,
+        max_waiting=limits.max_waiting,
+        connect_timeout_s=settings.timeouts.connect_s,
+        h1=H1Limits(idle_timeout_s=settings.timeouts.idle_s, max_response_s=settings.longest_s),
+    )
+    return HttpAgent(settings, HttpPool(pool), credentials, clock)
 
 
 def http_pool(settings: UpstreamSettings) -> HttpPool:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agent_gateway.ports import (
     Clock,
@@ -93,13 +93,20 @@ class HttpUpstream:
         self._breaker.check()
         return await self._guarded(request.timeout_s, lambda limit: self._request(request, sink, limit))
 
-    async def go_on(
-        self, response: HttpResponse, id_raw: bytes, request: UpstreamRequest, sink: Sink
-    ) -> UpstreamAnswer:
-        """Return the answer to a request that `direct` sent, whose `response` has begun; raises like `request`."""
-        return await self._guarded(
-            request.timeout_s, lambda limit: self._request(request, sink, limit, (response, id_raw))
-        )
+    async def go_on(self, begun: tuple[HttpResponse, bytes], request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
+        """Return the answer to what `direct` sent, of which response and id are given; raises like `request`."""
+        return await self._guarded(request.timeout_s, lambda limit: self._request(request, sink, limit, begun))
+
+    def credentials_now(self, principal: Principal) -> Headers | None:
+        """Return the headers of a principal's requests when they never change; else None."""
+        if not self._settings.has_fixed_credentials:
+            return None
+        asked = self._credentials(principal)
+        try:
+            asked.__await__().send(None)
+        except StopIteration as known:
+            return cast("Headers", known.value)
+        return None
 
     @property
     def modern_version(self) -> str:

@@ -61,6 +61,7 @@ class UpstreamSettings:
     env        the child's environment, to which `inherit` adds variables of ours by name, and `PATH`
     isolation  who shares a legacy session or a child; None: `principal` for HTTP, `tenant` for stdio
     tls        trust and client certificate, None: the system's trust
+    has_fixed_credentials  whether its requests carry the same credential, or none, as long as these settings hold
     """
 
     name: str
@@ -77,6 +78,7 @@ class UpstreamSettings:
     limits: UpstreamLimits = field(default_factory=UpstreamLimits)
     rules: EgressRules = field(default_factory=EgressRules)
     tls: ssl.SSLContext | None = None
+    has_fixed_credentials: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "http") != bool(self.url) or (self.kind == "stdio") != bool(self.command):

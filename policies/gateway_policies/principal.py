@@ -3,7 +3,7 @@
 Values only. Proving it is the work of `agent_gateway.identity`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 PrincipalKind = Literal["agent", "user", "workload"]
@@ -16,6 +16,7 @@ class Hop:
     issuer: str
     subject: str
     is_verified: bool  # signed by an issuer we trust, or merely asserted by a caller
+    generation: int = 0  # of an agent of ours, when it took part
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Principal:
     chain: tuple[Hop, ...] = ()
     expires_at: float | None = None  # unix seconds; None: until revoked
     generation: int = 0
+    txn: str = field(default="", compare=False)  # the transaction its calls are part of, across agents
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -41,6 +41,8 @@ class Rate:
     burst: int = 1
 
     def __post_init__(self) -> None:
+        if self.scope == "root":
+            raise ValueError(f"rate `{self.name}`: a transaction has budgets, not rates")
         if not self.name or "/" in self.name or not self.match:
             raise ValueError(f"rate `{self.name}` needs a name without a `/`, and something to match")
         if not 1 <= self.count <= MAX_COUNT or not 1 <= self.burst <= MAX_COUNT:
@@ -139,15 +141,19 @@ class RateTable:
 
         Raises `OverRate` naming the rate with the longest wait, after which the call goes.
         """
-        steps = [(key, *step(self._arrivals.get(key.bucket, 0), now_ns, key.rate)) for key in keys]
-        slowest = max(steps, key=lambda taken: taken[2], default=None)
-        if slowest is None:
-            return
-        if slowest[2]:
-            raise _over_rate(slowest[0], slowest[2])
-        for key, arrival, _ in steps:
-            self._arrivals[key.bucket] = arrival
-            self._arrivals.move_to_end(key.bucket)
+        steps: list[tuple[str, int]] = []
+        slowest: RateKey | None = None
+        longest_ns = 0
+        for key in keys:
+            arrival, wait_ns = step(self._arrivals.get(key.bucket, 0), now_ns, key.rate)
+            steps.append((key.bucket, arrival))
+            if wait_ns > longest_ns:
+                slowest, longest_ns = key, wait_ns
+        if slowest is not None:
+            raise _over_rate(slowest, longest_ns)
+        for bucket, arrival in steps:
+            self._arrivals[bucket] = arrival
+            self._arrivals.move_to_end(bucket)
         while len(self._arrivals) > self._max_subjects:
             self._arrivals.popitem(last=False)
 

@@ -15,6 +15,10 @@ from support.config_files import MINIMAL, write_config
 URL = "http://127.0.0.1:8080/mcp"
 SERVER = Server("agent-gateway", URL, "AGENT_GATEWAY_TOKEN")
 
+PROGRAM = ("/opt/agent-gateway", "--config", "/etc/gateway.yaml", "stdio", "--as", "planner")
+STARTED = Server("agent-gateway", URL, "AGENT_GATEWAY_TOKEN", PROGRAM)
+DIALLING = sorted(name for name, client in CLIENTS.items() if not client.needs_command)
+
 CODEX_FILE = """\
 model = "gpt" # keep me
 
@@ -70,7 +74,7 @@ def test_codex_gets_toml_with_the_name_of_the_variable() -> None:
     }
 
 
-@pytest.mark.parametrize("client", sorted(CLIENTS))
+@pytest.mark.parametrize("client", DIALLING)
 def test_an_entry_is_printed_and_nothing_is_written(
     capsys: pytest.CaptureFixture[str], at_home: Path, client: str
 ) -> None:
@@ -99,7 +103,7 @@ def test_a_name_that_could_break_out_of_the_entry_is_refused(capsys: pytest.Capt
     assert Run(capsys, "connect", "codex", option, 'x"]\ny = "').code == 2
 
 
-@pytest.mark.parametrize("client", sorted(CLIENTS))
+@pytest.mark.parametrize("client", DIALLING)
 def test_writing_twice_changes_the_file_once(capsys: pytest.CaptureFixture[str], at_home: Path, client: str) -> None:
     first = Run(capsys, "connect", client, "--write", "--json").data
     second = Run(capsys, "connect", client, "--write", "--json").data
@@ -193,3 +197,44 @@ def test_backups_are_bounded_and_never_replaced(capsys: pytest.CaptureFixture[st
 def test_a_file_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str], at_home: Path) -> None:
     (at_home / "c.json").write_bytes(b"\xff")
     assert Run(capsys, "connect", "cursor", "--write", "--file", "c.json").code == 1
+
+
+# --- clients that start a program ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(CLIENTS))
+def test_every_client_can_start_the_gateway_s_stdio_face(name: str) -> None:
+    text = CLIENTS[name].fresh(STARTED)
+    entry = tomllib.loads(text) if name == "codex" else json.loads(text)
+    [(section, servers)] = [(key, value) for key, value in entry.items() if key != "inputs"]
+    assert section in {"mcpServers", "servers", "mcp_servers"}
+    assert (servers["agent-gateway"]["command"], tuple(servers["agent-gateway"]["args"])) == (PROGRAM[0], PROGRAM[1:])
+    assert "TOKEN" not in text
+    assert URL not in text
+
+
+def test_a_desktop_client_is_told_a_command_with_absolute_paths(
+    capsys: pytest.CaptureFixture[str], at_home: Path
+) -> None:
+    run = Run(capsys, "connect", "claude-desktop", "--as", "planner", "--toolset", "reading", "--write", "--json")
+    assert run.code == 0
+    [entry] = json.loads(Path(str(run.data["file"])).read_text())["mcpServers"].values()
+    words = [entry["command"], *entry["args"]]
+    assert words[-6:] == [str(at_home / "gateway.yaml"), "stdio", "--as", "planner", "--toolset", "reading"]
+    assert Path(words[0]).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["claude-desktop"], "starts programs"),
+        (["cursor", "--as", "plannr"], "no agent is called"),
+        (["cursor", "--as", "planner", "--url", "https://gateway.example/mcp"], "leave --url out"),
+    ],
+)
+def test_a_command_needs_an_agent_of_this_gateway(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    run = Run(capsys, "connect", *arguments)
+    assert run.code == 2
+    assert why in run.err

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from agent_gateway.identity.api_keys import new_api_key
+from conformance import fixture
+from conformance import fixture_asking as asking
 from support.running import free_ports, paths, running_gateway
 from support.sources import ROOT
 
@@ -66,7 +68,7 @@ listeners:
 tenants: {{suite: {{}}}}
 agents: {{suite: {{tenant: suite, owner: suite, credentials: [{credential}]}}}}
 upstreams:
-{entries}{AGGREGATE}policies: {{files: [main.cedar]}}
+{entries}{aggregate()}policies: {{files: [main.cedar]}}
 audit: {{origin: conformance.test}}
 telemetry: {{logs: console, level: error}}
 """
@@ -85,9 +87,12 @@ telemetry: {{logs: console, level: error}}
         )
 
 
-AGGREGATE: Final = """toolsets:
-  default: {include: ["both__*"]}
-"""
+def aggregate() -> str:
+    """Return the default toolset: one upstream's part of all there is, under the names that the suite knows."""
+    tools = (*fixture.ALONE, *asking.TOOLS, fixture.json_schema_2020_12_tool)
+    names = "".join(f"      both__{tool.__name__}: {{name: {tool.__name__}}}\n" for tool in tools)
+    what = 'include: ["both__*"]\n    prompts: ["both__*"]\n    resources: ["test*"]'
+    return f"toolsets:\n  default:\n    {what}\n    tools:\n{names}"
 
 
 def upstream(name: str, port: int) -> str:

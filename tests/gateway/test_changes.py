@@ -35,7 +35,9 @@ def servers() -> Generator[dict[str, HttpServer]]:
 @asynccontextmanager
 async def behind(folder: Path, servers: dict[str, HttpServer], name: str) -> AsyncGenerator[TestGateway]:
     """A gateway in front of one upstream."""
-    entry = f"  up: {{command: {msgspec.json.encode(server_command(era='legacy')).decode()}, isolation: shared, {RULES}}}\n"
+    entry = (
+        f"  up: {{command: {msgspec.json.encode(server_command(era='legacy')).decode()}, isolation: shared, {RULES}}}\n"
+    )
     if name != "stdio":
         entry = f"  up: {{url: '{servers[name].url}', allow_private: true, {RULES}}}\n"
     with anyio.fail_after(60):

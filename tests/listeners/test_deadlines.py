@@ -138,6 +138,15 @@ async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer() -> None:
             writer.close()
 
 
+async def test_a_connection_that_is_idle_after_an_answer_is_closed_without_a_word() -> None:
+    sock = bind("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    async with serving([Listener("test", echo_length, sock, LIMITS, idle_timeout_s=1, drain_timeout_s=1)]):
+        answer = await talk(port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+    assert answer.startswith(OK)
+    assert answer.endswith(b"3")
+
+
 async def test_blanks_around_a_header_value_are_no_part_of_it() -> None:
     heard: list[tuple[bytes, bytes]] = []
 

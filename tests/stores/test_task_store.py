@@ -60,6 +60,8 @@ def test_who_claims_first_has_it_and_nobody_else_ever(store: TaskStore) -> None:
         assert not store.owns(other, ["t1"], [])
         assert not store.owns(other, [], ["c1"])
     assert store.owns(ANA, ["t1"], ["c1"])
+    assert store.mine(ANA, ["t1", "t2"]) == {"t1"}
+    assert store.mine(BEN, ["t1", "t2"]) == frozenset()
 
 
 def test_a_claim_takes_everything_or_nothing(store: TaskStore) -> None:
@@ -235,6 +237,7 @@ async def test_a_worker_asks_in_a_thread_of_its_own() -> None:
         assert await tasks.claim(ANA, [Seen("t1", "c1")], [])
         assert await tasks.owns(ANA, ["t1"], ["c1"])
         assert not await tasks.owns(ANA, ["t1"] * (MAX_IDS + 1))
+        assert (await tasks.mine(ANA, ["t1", "t2"]), await tasks.mine(ANA, [])) == ({"t1"}, frozenset())
         page, count = await tasks.page(ANA, Choice(), None, 10)
         assert ([task.id for task in page], count) == (["t1"], 1)
         await tasks.prune(older_than_s=-1)

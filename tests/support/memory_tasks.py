@@ -60,6 +60,9 @@ class MemoryTasks:
             self.contexts.get((where.agent, one), (None, 0))[0] == where.owner for one in contexts
         )
 
+    def mine(self, where: Where, tasks: Sequence[str]) -> frozenset[str]:
+        return frozenset(one for one in tasks if self.owns(where, [one], []))
+
     def _chosen(self, where: Where, choice: Choice) -> list[Task]:
         found = [
             task

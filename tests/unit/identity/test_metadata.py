@@ -68,7 +68,10 @@ def test_a_well_known_part_goes_between_authority_and_path() -> None:
 
 def test_the_server_document_promises_only_what_is_there() -> None:
     document = authorization_server("https://gw.example", ["mcp"])
-    assert document["grant_types_supported"] == ["client_credentials"]
+    assert document["grant_types_supported"] == [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ]
     assert document["token_endpoint"] == "https://gw.example/oauth/token"
     assert document["response_types_supported"] == []
     assert "none" not in str(document)

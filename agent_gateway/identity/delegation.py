@@ -1,0 +1,140 @@
+"""Delegation: who calls for whom, as the claims of a token and back.
+
+    sub   on whose behalf everything happens: the first of the chain
+    act   who acts now; inside it, whoever acted before, one level for each hop
+    txn   the transaction that all these calls are part of
+
+A chain is never taken from anything but a token that we signed. Every hop that is an agent of
+ours carries its generation, so that revoking one agent ends every chain it is part of.
+Source: RFC 8693 4.1; draft-ietf-oauth-transaction-tokens for `txn`.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from joserfc import jwt
+
+from agent_gateway.identity.agents import Agents
+from agent_gateway.identity.compact import Malformed, text
+from agent_gateway.identity.keys import ALGORITHM, SigningKeys
+from agent_gateway.ports import Clock
+from gateway_policies.principal import Hop, Principal
+from gateway_policies.refusal import Unauthenticated
+
+MAX_HOPS: Final = 16  # that a token is read for; how many a call may have is the operator's to say
+HOP_TOKEN_LIFE_S: Final = 300
+_MAX_NAME_CHARS: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a delegated token is to say besides who is in its chain."""
+
+    audience: str
+    client_id: str
+    tenant: str
+    scopes: Sequence[str]
+    txn: str
+    expires_at: float = 0.0  # unix seconds: never later than this; 0: as late as tokens go
+
+
+class Delegator:
+    """Signs tokens that name a chain, with the keys of the embedded token service."""
+
+    def __init__(self, issuer: str, keys: SigningKeys, clock: Clock) -> None:
+        self.issuer = issuer
+        self._keys = keys
+        self._clock = clock
+
+    def token(self, links: Sequence[Hop], grant: Grant) -> tuple[str, int]:
+        """Return a token whose chain is `links`, the first of them its subject, and its life in seconds."""
+        now = int(self._clock())
+        expires_at = now + HOP_TOKEN_LIFE_S
+        if grant.expires_at:
+            expires_at = min(expires_at, int(grant.expires_at))
+        key_id, key = self._keys.current()
+        claims: dict[str, object] = {
+            "iss": self.issuer,
+            "client_id": grant.client_id,
+            "aud": grant.audience,
+            "tenant": grant.tenant,
+            "scope": " ".join(grant.scopes),
+            "txn": grant.txn,
+            "jti": secrets.token_urlsafe(16),
+            "iat": now,
+            "exp": expires_at,
+            **_claims(links, self.issuer),
+        }
+        token = jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key_id}, claims, key, algorithms=[ALGORITHM])
+        return token, max(0, expires_at - now)
+
+    def hop_token(self, principal: Principal, audience: str) -> str:
+        """Return the token with which `principal`'s call arrives at the upstream that `audience` names."""
+        links = (*principal.chain, link_of(principal, self.issuer))
+        scopes = sorted(principal.scopes)
+        expires_at = principal.expires_at or 0.0
+        grant = Grant(audience, principal.client_id, principal.tenant, scopes, principal.txn, expires_at)
+        return self.token(links, grant)[0]
+
+
+def link_of(principal: Principal, own_issuer: str) -> Hop:
+    """Return `principal` as a link of a chain: a configured agent is ours, whatever proved it."""
+    issuer = own_issuer if principal.kind == "agent" else principal.issuer
+    return Hop(issuer, principal.id, is_verified=True, generation=principal.generation)
+
+
+def links_in(claims: Mapping[str, object], own_issuer: str) -> tuple[Hop, ...]:
+    """Return the chain of a token of ours, from its subject to who acts now; raises `Malformed`."""
+    first = _link(claims.get("sub"), claims.get("sub_iss", own_issuer), claims.get("generation", 0))
+    actors: list[Hop] = []
+    act: object = claims.get("act")
+    while act is not None:
+        if not isinstance(act, dict) or len(actors) >= MAX_HOPS:
+            raise Malformed("the token's chain cannot be read")
+        claim = cast("dict[str, object]", act)
+        actors.append(_link(claim.get("sub"), claim.get("iss", own_issuer), claim.get("generation", 0)))
+        act = claim.get("act")
+    return (first, *reversed(actors))
+
+
+def check_links(links: Sequence[Hop], agents: Agents, tenant: str, own_issuer: str) -> None:
+    """Refuse a chain with a link that is an agent of ours no more, or suspended, or revoked, or another tenant's."""
+    for link in links:
+        if link.issuer != own_issuer:
+            continue
+        agent = agents.get(link.subject)
+        is_as_it_was = agent is not None and agent.generation == link.generation and agent.tenant == tenant
+        if agent is None or not is_as_it_was or not agent.is_active:
+            raise Unauthenticated(
+                "the token has been revoked", code="revoked_token", hint="begin again with whoever it is for"
+            )
+
+
+def txn_in(claims: Mapping[str, object]) -> str:
+    """Return the transaction that a token of ours is part of, empty for none."""
+    return text(claims, "txn")[:_MAX_NAME_CHARS]
+
+
+def _claims(links: Sequence[Hop], own_issuer: str) -> dict[str, object]:
+    first, *actors = links
+    claims: dict[str, object] = {"sub": first.subject, "generation": first.generation}
+    if first.issuer != own_issuer:
+        claims["sub_iss"] = first.issuer
+    act: dict[str, object] | None = None
+    for actor in actors:
+        claim: dict[str, object] = {"sub": actor.subject, "generation": actor.generation}
+        if actor.issuer != own_issuer:
+            claim["iss"] = actor.issuer
+        if act is not None:
+            claim["act"] = act
+        act = claim
+    return claims if act is None else {**claims, "act": act}
+
+
+def _link(subject: object, issuer: object, generation: object) -> Hop:
+    is_name = isinstance(subject, str) and isinstance(issuer, str) and 0 < len(subject) <= _MAX_NAME_CHARS
+    if not is_name or isinstance(generation, bool) or not isinstance(generation, int):
+        raise Malformed("the token's chain cannot be read")
+    return Hop(cast("str", issuer), cast("str", subject), is_verified=True, generation=generation)

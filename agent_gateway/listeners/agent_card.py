@@ -1,0 +1,81 @@
+"""The card of an agent as the gateway serves it: its URLs are ours, its skills are those that the caller may use."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from a2a_gateway import offer as offering
+from a2a_gateway import skills
+from a2a_gateway.cards import Card, Shape
+from a2a_gateway.offer import Offer, Scheme
+from a2a_gateway.operations import Dialect
+from agent_gateway.identity.metadata import AUTHORIZATION_SERVER, TOKEN_PATH, well_known
+from agent_gateway.listeners.body import Send
+from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.snapshot import AgentRoute, Snapshot
+from gateway_policies.principal import Principal
+
+SCOPE_MEANING = "send messages to agents, and ask after one's tasks"
+MAX_AGE_S = 300
+
+
+async def serve_card(
+    gateway: Gateway, route: AgentRoute, principal: Principal | None, headers: Mapping[bytes, bytes], send: Send
+) -> None:
+    """Answer with the card that `principal` may see; None: with what everybody may."""
+    assert route.agent.card is not None
+    written = card_for(gateway.snapshot, route, principal, route.agent.card)
+    tag, body = offering.etag(written), msgspec.json.encode(written)
+    shared = b"public" if principal is None else b"private"
+    common: list[tuple[bytes, bytes]] = [
+        (b"cache-control", b"%b, max-age=%d" % (shared, MAX_AGE_S)),
+        (b"etag", tag.encode()),
+        (b"vary", b"authorization"),
+    ]
+    asked = headers.get(b"if-none-match")
+    if offering.is_current(None if asked is None else asked.decode("latin-1"), tag):
+        await send({"type": "http.response.start", "status": 304, "headers": common})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if principal is not None:
+        gateway.record_list("GetAgentCard", principal, route.name, {}, len(body))
+    await send_bytes(send, 200, body, [(b"content-type", b"application/json"), *common])
+
+
+def card_for(snapshot: Snapshot, route: AgentRoute, principal: Principal | None, card: Card) -> dict[str, object]:
+    """Return a card written anew for `principal`: nothing in it leads to the agent itself."""
+    agent = route.agent
+    config = agent.config
+    known = list(agent.skills.values())
+    if principal is not None:
+        known = snapshot.bundle.visible(principal, known, route=route.name)
+    names = [capability.native for capability in known]
+    dialects = tuple(Dialect(version, binding) for version in config.serve for binding in ("JSONRPC", "HTTP+JSON"))
+    shapes: dict[tuple[str, ...], Shape] = {("1.0",): "1.0", ("0.3",): "0.3"}
+    offer = Offer(
+        url=route.resource,
+        dialects=dialects,
+        scheme=scheme_of(snapshot),
+        shape=shapes.get(config.serve, "dual"),
+        hidden=tuple(config.urls().values()),
+        skills=names,
+        facade=route.skill,
+        is_pushing=config.push == "relay",
+        has_extended=card.has_extended_card,
+        extensions=() if route.skill or not names else (skills.declaration(names, is_required=False),),
+    )
+    return offering.write(card, offer)
+
+
+def scheme_of(snapshot: Snapshot) -> Scheme:
+    """Return how the gateway wants to be called."""
+    service = snapshot.identity.token_service
+    if service is None:
+        return offering.bearer("gateway")
+    return offering.oauth2(
+        "gateway",
+        token_url=f"{service.issuer}{TOKEN_PATH}",
+        metadata_url=well_known(service.issuer, AUTHORIZATION_SERVER),
+        scopes={"agents:message": SCOPE_MEANING},
+    )

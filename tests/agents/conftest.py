@@ -1,0 +1,28 @@
+"""Real agents that the tests of this folder share; each speaks to whom the gateway lets through."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.agent_servers import AgentServer, start_agent
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[AgentServer]:
+    """An agent of both versions."""
+    with start_agent() as agent:
+        yield agent
+
+
+@pytest.fixture(scope="session")
+def new_worker() -> Iterator[AgentServer]:
+    """An agent that speaks 1.0 alone."""
+    with start_agent("--versions", "1.0") as agent:
+        yield agent
+
+
+@pytest.fixture(scope="session")
+def old_worker() -> Iterator[AgentServer]:
+    """An agent that speaks 0.3 alone."""
+    with start_agent("--versions", "0.3") as agent:
+        yield agent
