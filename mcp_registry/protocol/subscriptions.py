@@ -6,7 +6,7 @@ Who listens to what is remembered by others.
 Source: MCP 2026-07-28, basic/subscriptions; 2025-11-25, server/resources and basic/transports.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, cast
@@ -122,16 +122,6 @@ def updated_uri(params: Raw | None) -> str | None:
         return None if params is None else _UPDATED.decode(params).uri
     except msgspec.DecodeError:
         return None
-
-
-def merge(filters: Iterable[Filter]) -> Filter:
-    """Return the filter that lets pass what any of these wants."""
-    lists: set[str] = set()
-    uris: set[str] = set()
-    for one in filters:
-        lists |= one.lists
-        uris |= one.uris
-    return Filter(frozenset(lists), frozenset(uris))
 
 
 class _Updated(msgspec.Struct):
