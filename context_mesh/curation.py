@@ -31,7 +31,7 @@ from context_mesh.openapi.bundle import shrink
 from context_mesh.openapi.examples import is_fit
 from context_mesh.openapi.members import JsonObject, array, flag, mapping, text, texts
 from context_mesh.openapi.model import ABSENT, Finding
-from context_mesh.openapi.naming import MAX_NAME_CHARS, is_name, snake
+from context_mesh.openapi.naming import MAX_NAME_CHARS, is_name, snake, tool_names
 from context_mesh.openapi.parse import parse
 from context_mesh.openapi.prose import MAX_FIELD_CHARS, MAX_TOOL_CHARS, cut, plain
 from context_mesh.openapi.tool import Annotations, Risk, Tool
@@ -53,6 +53,11 @@ class Curation:
     exclude: tuple[str, ...] = ()
     tools: Mapping[str, JsonObject] | None = None
     toolsets: Mapping[str, tuple[str, ...]] | None = None
+
+
+def is_overlay(body: bytes, name: str = "curation") -> bool:
+    """Say whether a file that people keep beside an API is an Overlay, and no curation."""
+    return "overlay" in mapping(parse(body, name))
 
 
 def read_curation(body: bytes, name: str = "curation") -> Curation:
@@ -93,12 +98,15 @@ def effect(before: Toolbox, after: Toolbox) -> Iterator[str]:
             yield f"`{tool.name}` {change.where + ' ' if change.where else ''}{change.what}"
 
 
-def matches(pattern: str, tool: Tool) -> bool:
-    """Say whether a pattern means a tool: by its name, its `METHOD /path`, or `tag:` and a toolset."""
+def matches(pattern: str, tool: Tool, plain_name: str = "") -> bool:
+    """Say whether a pattern means a tool: by a name, its `METHOD /path`, or `tag:` and a toolset.
+
+    plain_name  the name that it had if no earlier import had named it, so that a curation outlives its own renames
+    """
     if pattern.startswith("tag:"):
         return any(fnmatchcase(toolset, snake(pattern[4:]) or pattern[4:]) for toolset in tool.toolsets)
     key = pattern.replace("[", "[[]")  # the only special characters are `*` and `?`
-    return fnmatchcase(tool.name, key) or fnmatchcase(tool.operation.key, key)
+    return any(fnmatchcase(name, key) for name in (tool.name, plain_name, tool.operation.key))
 
 
 class _Curator:
@@ -106,6 +114,10 @@ class _Curator:
         self._toolbox = toolbox
         self._curation = curation
         self._findings: list[Finding] = []
+        self._plain = tool_names([tool.operation for tool in toolbox.tools], {})
+
+    def _matches(self, pattern: str, tool: Tool) -> bool:
+        return matches(pattern, tool, self._plain[tool.operation.key])
 
     def run(self) -> Toolbox:
         for member, patterns in (("include", self._curation.include), ("exclude", self._curation.exclude)):
@@ -121,23 +133,25 @@ class _Curator:
         self._findings.append(Finding("warning", "curation", f"curation#/{where}", reason))
 
     def _check(self, pattern: str, where: str) -> None:
-        if not any(matches(pattern, tool) for tool in self._toolbox.tools):
+        if not any(self._matches(pattern, tool) for tool in self._toolbox.tools):
             self._note(where, f"`{pattern[:100]}` means no tool")
 
     def _is_chosen(self, tool: Tool) -> bool:
         include = self._curation.include
-        is_in = not include or any(matches(pattern, tool) for pattern in include)
-        return is_in and not any(matches(pattern, tool) for pattern in self._curation.exclude)
+        is_in = not include or any(self._matches(pattern, tool) for pattern in include)
+        return is_in and not any(self._matches(pattern, tool) for pattern in self._curation.exclude)
 
     def _entries(self) -> dict[str, JsonObject]:
         """Return the entries for single tools by operation key."""
         found: dict[str, JsonObject] = {}
-        by_name = {tool.name: tool for tool in self._toolbox.tools} | {
-            tool.operation.key: tool for tool in self._toolbox.tools
+        tools = self._toolbox.tools
+        keys = {self._plain[tool.operation.key]: tool.operation.key for tool in tools}
+        keys |= {tool.name: tool.operation.key for tool in tools} | {
+            tool.operation.key: tool.operation.key for tool in tools
         }
         for name, entry in (self._curation.tools or {}).items():
-            if name in by_name:
-                found[by_name[name].operation.key] = entry
+            if name in keys:
+                found[keys[name]] = entry
             else:
                 self._note(f"tools/{name}", f"`{name[:100]}` means no tool")
         return found
@@ -209,7 +223,7 @@ class _Curator:
         more = [
             name
             for name, patterns in (self._curation.toolsets or {}).items()
-            if any(matches(pattern, tool) for pattern in patterns)
+            if any(self._matches(pattern, tool) for pattern in patterns)
         ]
         return replace(tool, toolsets=tuple(dict.fromkeys([*tool.toolsets, *more]))) if more else tool
 

@@ -21,7 +21,7 @@ DOCUMENTS = (
 )
 METHODS = ("get", "put", "post", "delete", "patch")
 
-Site = Callable[[], None]  # changes its document in place
+Site = Callable[[], object]  # changes its document in place
 Mutator = Callable[[JsonObject, JsonObject, JsonObject, str], Iterator[Site]]  # root, path item, operation, method
 
 
@@ -162,7 +162,7 @@ def other_summary(root: JsonObject, item: JsonObject, operation: JsonObject, met
 def answer_field_gone(root: JsonObject, item: JsonObject, operation: JsonObject, method: str) -> Iterator[Site]:
     fields = answer(root, operation)
     if len(fields) > 1:
-        yield lambda: fields.pop(next(iter(fields))) and None
+        yield lambda: fields.pop(next(iter(fields)))
 
 
 def required_no_longer(root: JsonObject, item: JsonObject, operation: JsonObject, method: str) -> Iterator[Site]:
@@ -263,7 +263,7 @@ def tighter(root: JsonObject, item: JsonObject, operation: JsonObject, method: s
 
 
 def operation_gone(root: JsonObject, item: JsonObject, operation: JsonObject, method: str) -> Iterator[Site]:
-    yield lambda: item.pop(method) and None
+    yield lambda: item.pop(method)
 
 
 QUIET, NOTIFY, HOLD, WITHDRAW = Verdict.QUIET, Verdict.NOTIFY, Verdict.HOLD, Verdict.WITHDRAW

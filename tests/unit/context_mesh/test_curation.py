@@ -80,7 +80,8 @@ def test_patterns_choose_tools(text: str, names: list[str]) -> None:
 
 def test_a_tool_is_named_worded_graded_and_grouped() -> None:
     tool = one(
-        "tools:\n  GET /pets:\n    {name: pets, title: Pets, description: 'All <b>pets</b>.', risk: write, toolsets: [Shop]}\n"
+        "tools:\n  GET /pets:\n    {name: pets, title: Pets, description: 'All <b>pets</b>.',"
+        " risk: write, toolsets: [Shop]}\n"
         "toolsets:\n  Front Desk: ['pets', 'list_*']",
         "pets",
     )
@@ -158,3 +159,10 @@ def test_what_a_curation_changes_is_said_before_it_counts() -> None:
         "`list_pets` limit is gone",
         "`status` is left out",
     ]
+
+
+def test_a_curation_outlives_its_own_renames() -> None:
+    again = make_tools(described(PATHS), names={"GET /pets": "pets"})
+    text = "curation: 1\ninclude: ['list_*']\ntools: {list_pets: {name: pets, title: All}}"
+    (tool,) = curate(again, read_curation(text.encode())).tools
+    assert (tool.name, tool.title) == ("pets", "All")
