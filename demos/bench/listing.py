@@ -94,7 +94,10 @@ async def _list(worker: Worker) -> Listed:
 
 async def _page(app: DataApp, token: str, cursor: str | None) -> bytes:
     """Ask for one page as uvicorn would, and return the body of the answer."""
-    meta = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
+    meta: dict[str, object] = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
     params: dict[str, object] = {"_meta": meta}
     if cursor is not None:
         params["cursor"] = cursor
