@@ -161,6 +161,18 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
+    "mcp.prompts": Requirement("issue 3, 1", "prompts are listed and got, in every cell of the eras"),
+    "mcp.resources": Requirement(
+        "issue 3, 1", "resources are listed and read, listed ones and by template, in every cell"
+    ),
+    "mcp.completion": Requirement(
+        "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
+    ),
+    "mcp.discover-union": Requirement(
+        "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
+    ),
+    "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
+    "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
@@ -208,6 +220,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "a2a.registry-search": Requirement(
         "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
+    ),
+    "a2a.peers": Requirement(
+        "issue 4, Must show", "agents and clients nobody here wrote find through the gateway what they find without it"
     ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(

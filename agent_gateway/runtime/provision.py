@@ -19,7 +19,7 @@ from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
-from agent_gateway.ports import Clock, Listed, McpUpstream
+from agent_gateway.ports import Clock, Listed, McpUpstream, ServerInfo
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.agents import (
     REGISTRY,
@@ -63,6 +63,7 @@ class Seen:
     """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
 
     lists     what it said, as it came: to be read again when the configuration's rules change
+    info      what it says of itself, as of the last time it did
     unlisted  lists that it has and does not give, with the public reason; what they held before stays
     """
 
@@ -70,6 +71,7 @@ class Seen:
     missing: str = ""  # public reason; empty while it answers
     lists: Mapping[ItemKind, Listed] = field(default_factory=dict[ItemKind, Listed])
     unlisted: Mapping[ItemKind, str] = field(default_factory=dict[ItemKind, str])
+    info: ServerInfo | None = None
     card: SeenCard = UNSEEN  # of an agent; it has no definitions
     grades: Sequence[Rule] = ()  # our own of an API's tools, which the operator's rules come after
 
@@ -130,6 +132,7 @@ class Provisioner:
             routes=_routes(views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
+            infos={name: info for name in kept if (info := seen[name].info) is not None},
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
             findings=(
                 *(one.text for one in loaded.findings),
@@ -238,6 +241,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
             tools = await upstream.list_items("tools", service_principal(loaded.config))
             others: list[ItemKind] = [kind for kind in KINDS if kind != "tools"]
             looked = await asyncio.gather(*(_look_at_list(loaded, kind, upstream) for kind in others))
+            info = await _look_at_info(loaded, upstream) or (before.info if before is not None else None)
     except TimeoutError:
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
@@ -250,7 +254,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
         else:
             unlisted[kind] = found
             lists[kind] = before.lists.get(kind, Listed()) if before is not None else Listed()
-    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, grades=grades_of(upstream))
+    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, info=info, grades=grades_of(upstream))
     return await look_back(loaded, name, seen)
 
 
@@ -260,6 +264,13 @@ async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -
         return await upstream.list_items(kind, service_principal(loaded.config))
     except Refusal as refusal:
         return refusal.message
+
+
+async def _look_at_info(loaded: Loaded, upstream: McpUpstream) -> ServerInfo | None:
+    try:
+        return await upstream.server_info(service_principal(loaded.config))
+    except Refusal:
+        return None
 
 
 async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
