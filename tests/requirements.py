@@ -32,6 +32,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.edge-refusals": Requirement(
+        "issue 2, bad input",
+        "what is refused before an app is asked leaves one record, within a bound",
+    ),
     "fast-path-is-invisible": Requirement(
         "DESIGN, choices",
         "plain calls get the same answers, records and upstream requests by either way through the gateway",
