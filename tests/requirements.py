@@ -82,6 +82,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.drift-is-classed": Requirement(
+        "issue 5, 4",
+        "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
+    ),
     "mesh.wire-table": Requirement(
         "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
     ),
