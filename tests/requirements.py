@@ -190,6 +190,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
     ),
     "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
+    "mcp.changes.resources": Requirement(
+        "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
+    ),
+    "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
