@@ -63,8 +63,9 @@ class Waiting:
 class PinStore:
     """The file `pins.db`. Methods are synchronous and raise `Unavailable` when it cannot be used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._path = path
+        self._busy_timeout_s = busy_timeout_s
 
     def approved(self, upstream: str, kind: str) -> dict[str, str]:
         """Return the approved pin of every name of one list."""
@@ -151,7 +152,7 @@ class PinStore:
     @contextmanager
     def _open(self) -> Generator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)) as db:
+            with closing(sqlite3.connect(self._path, timeout=self._busy_timeout_s)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_SCHEMA)

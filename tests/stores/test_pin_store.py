@@ -74,13 +74,10 @@ def test_a_file_that_is_none_is_unavailable_and_not_empty(tmp_path: Path) -> Non
         PinStore(tmp_path / "pins.db").approved("git", "tools")
 
 
-def test_a_writer_that_is_waited_for_too_long_is_unavailable(
-    store: PinStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_is_waited_for_too_long_is_unavailable(store: PinStore, tmp_path: Path) -> None:
     store.trust("git", "tools", [OLD], 1.0)
-    monkeypatch.setattr("agent_gateway.stores.pin_store.BUSY_TIMEOUT_S", 0.01)
     with closing(sqlite3.connect(tmp_path / "pins.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable):
-            store.trust("git", "tools", [NEW], 2.0)
+            PinStore(tmp_path / "pins.db", busy_timeout_s=0.01).trust("git", "tools", [NEW], 2.0)
         other.execute("ROLLBACK")
