@@ -109,6 +109,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "a description is read from where the operator says, within bounds, and from nowhere that it refers to",
     ),
     "mesh.imports-are-pinned": Requirement("issue 5, 4", "an import that was changed after it was kept is not served"),
+    "mesh.tools-are-governed": Requirement(
+        "issue 5, 4", "an API's operation is a tool like any other: listed if callable, decided, budgeted and recorded"
+    ),
+    "mesh.arguments-are-checked": Requirement(
+        "issue 5, 3", "arguments that do not fit a tool's schema are refused before anything is sent"
+    ),
+    "mesh.nothing-before-approval": Requirement("issue 5, 5", "no operation is served before somebody has approved it"),
+    "mesh.held-tools-keep-their-contract": Requirement(
+        "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),

@@ -16,6 +16,7 @@ EXCEPTIONS: dict[str, str] = {
     "agent_gateway/cli/audit.py::tail": "typer makes each option of a command a parameter",
     "agent_gateway/cli/call.py::call": "typer makes each option of a command a parameter",
     "agent_gateway/cli/connect.py::connect": "typer makes each option of a command a parameter",
+    "agent_gateway/cli/mesh.py::approve_": "typer makes each option of a command a parameter",
     "agent_gateway/cli/explain.py::explain": "typer makes each option of a command a parameter",
 }
 

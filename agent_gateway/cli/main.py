@@ -25,6 +25,7 @@ from agent_gateway.cli import (
     init,
     key,
     ls,
+    mesh,
     schema,
     stdio,
     token,
@@ -54,6 +55,7 @@ app.command("explain")(explain.explain)
 app.command("who-can")(explain.who_can)
 app.command("budget")(budget.budget)
 app.add_typer(audit.app, name="audit")
+app.add_typer(mesh.app, name="mesh")
 app.command("connect")(connect.connect)
 app.command("stdio")(stdio.stdio)
 app.command("doctor")(doctor.doctor)

@@ -45,11 +45,12 @@ class Approvals(msgspec.Struct, frozen=True):
 
 
 class About(msgspec.Struct, frozen=True):
-    """`import.json`: the entry file of one import and where it came from."""
+    """`import.json`: the entry file of one import, where it came from, and the tool names that it had to keep."""
 
     entry: str
     origin: str
     digest: str
+    names: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,15 @@ class ApiFolder:
         if not (self.path / CURATION).exists():
             _write(self.path / CURATION, curation.encode())
 
-    def keep(self, entry: str, origin: str, files: Mapping[str, bytes], curation: bytes) -> str:
-        """Keep an import and return its name; the same files and curation have the same name."""
-        digest = digest_of({**{f"files/{name}": body for name, body in files.items()}, "curation": curation})
+    def keep(
+        self, sources: Sources, files: Mapping[str, bytes], curation: bytes, names: Mapping[str, str] | None = None
+    ) -> str:
+        """Keep an import and return its name; the same files, curation and names have the same name.
+
+        files  those of `sources` that the description really refers to, the entry among them
+        names  tool names by operation key, of earlier imports
+        """
+        digest = _digest(files, curation, names or {})
         name = digest[:16]
         target = self.path / "sources" / name
         if target.is_dir():
@@ -120,7 +127,7 @@ class ApiFolder:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(body)
             (draft / CURATION).write_bytes(curation)
-            about = {"entry": entry, "origin": origin, "digest": digest}
+            about = {"entry": sources.entry, "origin": sources.origin, "digest": digest, "names": names or {}}
             (draft / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
             draft.chmod(0o755)
             draft.rename(target)
@@ -138,7 +145,7 @@ class ApiFolder:
             files = _files(folder / "files")
         except (OSError, msgspec.DecodeError):
             raise _broken(f"the import `{name[:32]}` is not there") from None
-        digest = digest_of({**{f"files/{path}": body for path, body in files.items()}, "curation": curation})
+        digest = _digest(files, curation, about.names)
         if digest != about.digest or not digest.startswith(name) or len(name) < 16 or about.entry not in files:
             raise _broken(f"the import `{name[:32]}` was changed after it was kept")
         return Import(about, files, curation)
@@ -149,6 +156,11 @@ class ApiFolder:
         for folder in (self.path / "sources").glob("*"):
             if folder.name not in wanted:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest(files: Mapping[str, bytes], curation: bytes, names: Mapping[str, str]) -> str:
+    parts = {f"files/{path}": body for path, body in files.items()}
+    return digest_of({**parts, "curation": curation, "names": json.dumps(names, sort_keys=True).encode()})
 
 
 def _files(root: Path) -> dict[str, bytes]:

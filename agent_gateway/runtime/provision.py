@@ -21,6 +21,7 @@ from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
 from agent_gateway.ports import Clock, Listed, McpUpstream
 from agent_gateway.runtime import governance
 from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, look_at_agent, paths_of, routes_of
+from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
@@ -60,6 +61,7 @@ class Seen:
     lists: Mapping[ItemKind, Listed] = field(default_factory=dict[ItemKind, Listed])
     unlisted: Mapping[ItemKind, str] = field(default_factory=dict[ItemKind, str])
     card: SeenCard = UNSEEN  # of an agent; it has no definitions
+    grades: Sequence[Rule] = ()  # our own of an API's tools, which the operator's rules come after
 
 
 class Provisioner:
@@ -234,7 +236,8 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
         else:
             unlisted[kind] = found
             lists[kind] = before.lists.get(kind, Listed()) if before is not None else Listed()
-    return Seen(await _read(loaded, name, lists, unlisted), lists=lists, unlisted=unlisted)
+    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, grades=grades_of(upstream))
+    return await look_back(loaded, name, seen)
 
 
 async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -> Listed | str:
@@ -247,12 +250,10 @@ async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -
 
 async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
     """Return what an upstream showed before, by the rules of another configuration, without asking it again."""
-    return replace(before, part=await _read(loaded, name, before.lists, before.unlisted))
+    return replace(before, part=await _read(loaded, name, before))
 
 
-async def _read(
-    loaded: Loaded, name: str, lists: Mapping[ItemKind, Listed], unlisted: Mapping[ItemKind, str]
-) -> UpstreamCatalog:
+async def _read(loaded: Loaded, name: str, seen: Seen) -> UpstreamCatalog:
     config = loaded.config.upstreams[name]
     rules: dict[ItemKind, Sequence[Rule]] = {
         kind: [
@@ -261,9 +262,10 @@ async def _read(
         ]
         for kind in KINDS
     }
-    definitions: dict[ItemKind, Sequence[Raw]] = {kind: one.items for kind, one in lists.items()}
+    rules["tools"] = [*seen.grades, *rules["tools"]]
+    definitions: dict[ItemKind, Sequence[Raw]] = {kind: one.items for kind, one in seen.lists.items()}
     part = await asyncio.to_thread(read_upstream, UpstreamItems(name, definitions, frozenset(config.tags), rules))
-    silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in unlisted.items())
+    silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in seen.unlisted.items())
     return replace(part, findings=(*part.findings, *silent))
 
 

@@ -10,6 +10,7 @@ from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.upstream_a2a import A2aUpstream as A2aConfig
 from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
+from agent_gateway.config.upstream_openapi import OpenApiUpstream as ApiConfig
 from agent_gateway.config.upstreams import ClientCredentialsAuth, DelegatedAuth, HeaderAuth
 from agent_gateway.config.upstreams import Upstream as AnyConfig
 from agent_gateway.egress.control_client import ControlClient
@@ -23,6 +24,7 @@ from agent_gateway.identity.broker import (
     posting,
 )
 from agent_gateway.ports import Clock, McpUpstream
+from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
 from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.build import build_agent, build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
@@ -36,7 +38,7 @@ Sign = Callable[[Principal, str], str]  # (for whom, audience) → token
 class Kept:
     """One running upstream and everything it was made from."""
 
-    settings: UpstreamSettings | AgentSettings
+    settings: UpstreamSettings | AgentSettings | ApiInputs
     credential: UpstreamCredential
     upstream: McpUpstream | HttpAgent
 
@@ -63,19 +65,22 @@ def make_upstreams(
             found[name] = kept
             continue
         credentials = _credentials(name, settings, credential, clock)
-        upstream = (
-            build_agent(settings, credentials=credentials, clock=clock)
-            if isinstance(settings, AgentSettings)
-            else build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
-        )
+        if isinstance(settings, AgentSettings):
+            upstream = build_agent(settings, credentials=credentials, clock=clock)
+        elif isinstance(settings, ApiInputs):
+            upstream = make_api(name, settings, loaded, credentials, clock)
+        else:
+            upstream = build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
         found[name] = Kept(settings, credential, upstream)
     return found
 
 
-def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> UpstreamSettings | AgentSettings:
+def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> UpstreamSettings | AgentSettings | ApiInputs:
     """Return the settings of one upstream; secrets of a child's environment are in them."""
     if isinstance(config, A2aConfig):
         return _agent_settings(name, config, loaded)
+    if isinstance(config, ApiConfig):
+        return inputs_of(name, config, loaded)
     assert isinstance(config, McpConfig)
     return _mcp_settings(name, config, loaded)
 
@@ -145,7 +150,7 @@ def credential_of(config: AnyConfig, loaded: Loaded, sign: Sign = _unsigned) -> 
 
 
 def _credentials(
-    name: str, settings: UpstreamSettings | AgentSettings, credential: UpstreamCredential, clock: Clock
+    name: str, settings: UpstreamSettings | AgentSettings | ApiInputs, credential: UpstreamCredential, clock: Clock
 ) -> Credentials:
     broker = Broker({name: credential}, post_form=posting(ControlClient(settings.rules)), clock=clock)
 

@@ -4,6 +4,7 @@ Its tools are the approved ones. A call becomes one HTTP request, its answer one
 governs tools governs these. An argument that no request can carry safely is a tool error: nothing is sent.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +16,14 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.identity.scheme_secrets import SchemeSecrets
-from agent_gateway.ports import Clock, Health, HttpClient, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Clock, Health, HttpClient, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.api_exchange import ApiExchange, ExchangeLimits, plain_headers
 from agent_gateway.upstreams.breaker import Breaker
 from context_mesh.openapi.model import ABSENT, Operation
 from context_mesh.openapi.tool import Tool
-from context_mesh.wire.plan import Placing, plan
+from context_mesh.wire.plan import Placing, Secret, plan
 from context_mesh.wire.read import Reading, Shape, read
 from context_mesh.wire.rest import rest_of
 from context_mesh.wire.spelling import BadArgument
@@ -30,6 +31,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND
+from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN
 
 READ_RESULT: Final = "read_result"
@@ -69,13 +71,20 @@ class ApiTool:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiTools:
+    """Everything that is approved, and what callers may read about the API."""
+
+    tools: Sequence[ApiTool] = ()
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """What an operator says of one API; `exchange` and `shape` hold the bounds of a call."""
 
     name: str
     exchange: ExchangeLimits = field(default_factory=ExchangeLimits)
     shape: Shape = field(default_factory=Shape)
-    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,10 @@ class ApiAccess:
     schemes: SchemeSecrets
 
 
-class OpenApiUpstream:
+class OpenApi:
     """One API.
 
+    load     makes the approved tools: called once, in a thread, when they are first asked for; raises a `Refusal`
     http     its own client, closed with it
     answers  where what is cut is kept for a while
     """
@@ -96,7 +106,7 @@ class OpenApiUpstream:
     def __init__(
         self,
         settings: ApiSettings,
-        tools: Sequence[ApiTool],
+        load: Callable[[], ApiTools],
         http: HttpClient,
         access: ApiAccess,
         answers: KeptAnswers,
@@ -104,7 +114,10 @@ class OpenApiUpstream:
     ) -> None:
         self.name = settings.name
         self._settings = settings
-        self._tools = {one.tool.name: one for one in tools}
+        self._load = load
+        self._loading = asyncio.Lock()
+        self._loaded: ApiTools | None = None
+        self._tools: Mapping[str, ApiTool] = {}
         self._http = http
         self._exchange = ApiExchange(http, settings.exchange)
         self._access = access
@@ -118,13 +131,14 @@ class OpenApiUpstream:
 
     @property
     def tools(self) -> Sequence[Tool]:
-        """Return the approved tools, for grading and search."""
+        """Return the approved tools, none before they were listed."""
         return tuple(one.tool for one in self._tools.values())
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Answer `tools/call`; see `ports.McpUpstream`."""
         if request.method != "tools/call":
             return _error(METHOD_NOT_FOUND, "an API has tools only")
+        await self._ready()
         call = _call_of(request.params)
         if call.name == READ_RESULT:
             return _answer(await self._read_on(request.principal, call.arguments))
@@ -133,17 +147,19 @@ class OpenApiUpstream:
             return _error(INVALID_PARAMS, "no such tool")
         return _answer(await self._call(tool, call, request, sink))
 
-    async def list_tools(self, principal: Principal) -> Sequence[Raw]:
+    async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return the definition of every approved tool, and of the one that reads on in cut answers."""
         del principal
+        await self._ready()
         listed = [one.definition for one in self._tools.values()]
-        return [*listed, _READ_RESULT_DEFINITION] if listed else []
+        return Listed([*listed, _READ_RESULT_DEFINITION]) if listed and kind == "tools" else Listed()
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what we say of an API that speaks no MCP itself."""
         del principal
+        instructions = (await self._ready()).instructions
         info = Raw(envelope.write({"name": self.name, "version": VERSION}))
-        return ServerInfo("modern", LATEST_MODERN, info, Raw(b'{"tools":{}}'), self._settings.instructions or None)
+        return ServerInfo("modern", LATEST_MODERN, info, Raw(b'{"tools":{}}'), instructions or None)
 
     def health(self) -> Health:
         """Return what is known now, without asking."""
@@ -152,6 +168,15 @@ class OpenApiUpstream:
     async def aclose(self) -> None:
         """End every connection."""
         await self._http.aclose()
+
+    async def _ready(self) -> ApiTools:
+        if self._loaded is None:
+            async with self._loading:
+                if self._loaded is None:
+                    loaded = await anyio.to_thread.run_sync(self._load)
+                    self._tools = {one.tool.name: one for one in loaded.tools}
+                    self._loaded = loaded
+        return self._loaded
 
     # --- one call ----------------------------------------------------------------------------
 
@@ -174,11 +199,9 @@ class OpenApiUpstream:
 
     async def _sent(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> Reading:
         with speak.deadline(request.timeout_s):
-            secrets = await self._access.schemes.secrets(request.principal, tool.operation)
+            secrets = await self._secrets(tool.operation, request.principal)
             planned = plan(tool.operation, call.arguments, tool.placing, secrets)
-            always = await self._access.always(request.principal)
-            more = [(name.decode(), value.decode("latin-1")) for name, value in always]
-            more += [("accept-encoding", "identity"), ("user-agent", f"agent-gateway/{VERSION}")]
+            more = [("accept-encoding", "identity"), ("user-agent", f"agent-gateway/{VERSION}")]
             more += [(name, value) for name, value in request.trace.items() if name in ("traceparent", "tracestate")]
             answer = await self._exchange.send(
                 plain_headers(planned, more), request.timeout_s, _progress(request, sink)
@@ -190,6 +213,13 @@ class OpenApiUpstream:
         else:
             self._breaker.succeeded()
         return read(answer, _with_fields(self._settings.shape, call))
+
+    async def _secrets(self, operation: Operation, principal: Principal) -> list[Secret]:
+        """Return what the call carries; INVARIANT: no argument takes the place of any of it."""
+        found = [*await self._access.schemes.secrets(principal, operation)]
+        taken = {one.name.lower() for one in found if one.location == "header"}
+        always = [(name.decode(), value.decode("latin-1")) for name, value in await self._access.always(principal)]
+        return found + [Secret("header", name, value) for name, value in always if name.lower() not in taken]
 
     async def _read_on(self, principal: Principal, arguments: Mapping[str, object]) -> dict[str, object]:
         try:

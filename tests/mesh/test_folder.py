@@ -5,15 +5,19 @@ from pathlib import Path
 import pytest
 
 from agent_gateway.mesh.folder import ApiFolder, Approval, Approvals
+from agent_gateway.mesh.sources import Sources
 from gateway_policies.refusal import BadRequest
 
+URL = "https://x.example/openapi.yaml"
+SPEC = b"openapi: 3.0.0"
+SOURCES = Sources("openapi.yaml", URL, SPEC, lambda path: None)
 FILES = {"openapi.yaml": b"openapi: 3.0.0", "parts/x.yaml": b"a: 1"}
 
 
 def test_an_import_is_kept_as_it_came(tmp_path: Path) -> None:
     folder = ApiFolder(tmp_path / "pets")
     folder.begin("# nothing yet\n")
-    name = folder.keep("openapi.yaml", "https://x.example/openapi.yaml", FILES, folder.curation())
+    name = folder.keep(SOURCES, FILES, folder.curation())
     kept = folder.imported(name)
     assert (dict(kept.files), kept.curation, kept.about.origin) == (
         FILES,
@@ -25,8 +29,9 @@ def test_an_import_is_kept_as_it_came(tmp_path: Path) -> None:
         b"a: 1",
         None,
     )
-    assert folder.keep("openapi.yaml", "elsewhere", FILES, folder.curation()) == name
-    assert folder.keep("openapi.yaml", "", FILES, b"other") != name
+    assert folder.keep(SOURCES, FILES, folder.curation()) == name
+    assert folder.keep(SOURCES, FILES, folder.curation(), {"GET /": "root"}) != name
+    assert folder.keep(SOURCES, FILES, b"other") != name
     folder.begin("# another\n")
     assert folder.curation() == b"# nothing yet\n"
 
@@ -34,7 +39,7 @@ def test_an_import_is_kept_as_it_came(tmp_path: Path) -> None:
 @pytest.mark.requirement("mesh.imports-are-pinned")
 def test_an_import_that_was_changed_is_not_served(tmp_path: Path) -> None:
     folder = ApiFolder(tmp_path)
-    name = folder.keep("openapi.yaml", "", FILES, b"")
+    name = folder.keep(SOURCES, FILES, b"")
     for file, body in (("files/openapi.yaml", b"evil"), ("files/new.yaml", b"x"), ("curation.yaml", b"x")):
         path = tmp_path / "sources" / name / file
         before = path.read_bytes() if path.exists() else None
@@ -52,7 +57,7 @@ def test_a_path_that_leads_out_is_not_written(tmp_path: Path) -> None:
     folder = ApiFolder(tmp_path / "a")
     for path in ("../x", "/x", "", "a\0b"):
         with pytest.raises(BadRequest):
-            folder.keep("openapi.yaml", "", {**FILES, path: b"x"}, b"")
+            folder.keep(SOURCES, {**FILES, path: b"x"}, b"")
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == []
 
 
@@ -69,6 +74,6 @@ def test_approvals_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_imports_that_nothing_needs_are_removed(tmp_path: Path) -> None:
     folder = ApiFolder(tmp_path)
-    names = [folder.keep("openapi.yaml", "", FILES, curation) for curation in (b"1", b"2", b"3")]
+    names = [folder.keep(SOURCES, FILES, curation) for curation in (b"1", b"2", b"3")]
     folder.sweep(Approvals(latest=names[2], tools={"a": Approval("c", names[0])}))
     assert {one.name for one in (tmp_path / "sources").iterdir()} == {names[0], names[2]}

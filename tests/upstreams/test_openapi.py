@@ -17,7 +17,7 @@ from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
-from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, OpenApiUpstream
+from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, ApiTools, OpenApi
 from context_mesh.openapi.model import (
     NO_SCHEMA,
     Argument,
@@ -53,7 +53,7 @@ def tool(name: str, one: Operation, arguments: Sequence[Argument] = ()) -> Tool:
 class World:
     """An upstream in front of the echoing API."""
 
-    api: OpenApiUpstream
+    api: OpenApi
     backend: Backend
     clock: FakeClock
 
@@ -106,7 +106,11 @@ async def world(
         )
         settings = ApiSettings("api", exchange, shape or Shape())
         answers = KeptAnswers(folder / "answers", clock)
-        yield World(OpenApiUpstream(settings, made, http, ApiAccess(always, schemes), answers, clock), served, clock)
+        yield World(
+            OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock),
+            served,
+            clock,
+        )
 
 
 SEARCH = tool(
@@ -253,9 +257,13 @@ async def test_the_operators_own_header_goes_with_every_call(tmp_path: Path) -> 
     async def always(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
         return [(b"authorization", b"Bearer " + principal.id.encode())]
 
-    one, other = tool("get", operation("/x", security=((KEY,),))), tool("both", operation("/x", security=((BASIC,),)))
+    header = Argument("h", parameter=parameter("Authorization", "header", "simple", False))
+    one, other = (
+        tool("get", operation("/x", security=((KEY,),)), [header]),
+        tool("both", operation("/x", security=((BASIC,),))),
+    )
     async with world(tmp_path, one, other, always=always, credentials={"basic": Basic("u", "p")}) as api:
-        assert (await api.call("get"))["structuredContent"]["headers"]["authorization"] == "Bearer alice"
+        assert (await api.call("get", {"h": "x"}))["structuredContent"]["headers"]["authorization"] == "Bearer alice"
         assert (await api.call("both"))["structuredContent"]["headers"]["authorization"] == "Basic dTpw"
 
 
@@ -375,12 +383,13 @@ async def test_a_compressed_answer_is_refused(tmp_path: Path) -> None:
 
 async def test_it_lists_its_tools_and_the_one_that_reads_on(tmp_path: Path) -> None:
     async with world(tmp_path, SEARCH) as api:
-        listed = [orjson.loads(bytes(raw)) for raw in await api.api.list_tools(ALICE)]
+        listed = [orjson.loads(bytes(raw)) for raw in (await api.api.list_items("tools", ALICE)).items]
         assert [one["name"] for one in listed] == ["search", "read_result"]
+        assert (await api.api.list_items("prompts", ALICE)).items == ()
         info = await api.api.server_info(ALICE)
-        assert (info.era, info.capabilities) == ("modern", Raw(b'{"tools":{}}'))
+        assert (info.era, info.capabilities, info.instructions) == ("modern", Raw(b'{"tools":{}}'), "A test")
     async with world(tmp_path) as empty:
-        assert await empty.api.list_tools(ALICE) == []
+        assert (await empty.api.list_items("tools", ALICE)).items == ()
 
 
 async def test_other_methods_and_unknown_tools_are_errors(tmp_path: Path) -> None:

@@ -1,0 +1,296 @@
+"""`agent-gateway mesh`: APIs become tools. Find them, import them, look at what changed, approve.
+
+Importing changes nothing that is served; approving does, and a running gateway takes it up by itself.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urljoin
+
+import typer
+from rich.console import Console
+
+from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
+from agent_gateway.cli.files import read_text, write_private
+from agent_gateway.cli.session import Failure, JsonOption, Session, emit, session_of
+from agent_gateway.config.load import Loaded
+from agent_gateway.config.upstream_openapi import OpenApiUpstream
+from agent_gateway.mesh.approved import Made, make
+from agent_gateway.mesh.compare import Change, changes_of
+from agent_gateway.mesh.folder import ApiFolder
+from agent_gateway.mesh.importing import approve, import_api, latest
+from agent_gateway.mesh.scan import scan_host, scan_path
+from agent_gateway.mesh.sources import Sources, from_path, from_url
+from context_mesh.discovery.proposal import Proposal
+from context_mesh.openapi.model import Document
+from context_mesh.openapi.tool import Risk, Tool
+from context_mesh.wire.address import filled, origin_of
+
+app = typer.Typer(help="APIs become tools: find, import, compare, approve.", no_args_is_help=True)
+
+_SHOWN_FINDINGS: Final = 20
+_SHOWN_TOOLS: Final = 200
+
+Private = Annotated[bool, typer.Option("--allow-private", help="The URL is on a private network.")]
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call it; its tools become NAME__tool.")],
+    source: Annotated[str, typer.Argument(help="Its description: a file, a folder, an archive or a URL.")],
+    url: Annotated[str, typer.Option(help="Base URL for calls, when the description's own will not do.")] = "",
+    allow_private: Private = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`."""
+    session = session_of(context)
+    text = read_text(session.config_path)
+    if text is None:
+        raise Failure(f"there is no {session.config_path}", hint="`agent-gateway init` writes one")
+    known = session.load().config.upstreams.get(name)
+    if known is not None and not isinstance(known, OpenApiUpstream):
+        raise Failure(f"`{name}` is an upstream of another kind", exit_code=2)
+    sources = _sources(source, allow_private=allow_private or (known is not None and known.allow_private))
+    folder = ApiFolder(
+        session.config_path.absolute().parent / (f"mesh/{name}" if known is None else known.folder_of(name))
+    )
+    if known is None:
+        document = make(sources, b"", {}).document
+        entry = _entry(source, url or base_url(document, source), allow_private=allow_private)
+        written = _with(text, name, entry)
+        imported = import_api(folder, sources)
+        write_private(session.config_path.resolve(), written, keeps_mode=True)
+        session.load()
+    else:
+        imported = import_api(folder, sources)
+    data = {"ok": True, "name": name, "source": imported.source, **_report(imported.made)}
+    emit(data, as_json=as_json, text=lambda console: _show(console, name, imported.made))
+
+
+@app.command("lint")
+def lint(
+    source: Annotated[str, typer.Argument(help="A description: a file, a folder, an archive or a URL.")],
+    allow_private: Private = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a description would give: tools, risk, and everything in it that a person should know."""
+    made = make(_sources(source, allow_private=allow_private), b"", {})
+    emit(_report(made), as_json=as_json, text=lambda console: _show_report(console, source, made))
+
+
+@app.command("scan")
+def scan(
+    places: Annotated[list[str], typer.Argument(help="Folders, files, or hosts as URLs.")],
+    allow_private: Private = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes."""
+    found: list[Proposal] = []
+    for place in places:
+        if place.startswith(("http://", "https://")):
+            found += asyncio.run(scan_host(place, allow_private=allow_private))
+        else:
+            found += scan_path(Path(place))
+    data = [
+        {"name": one.name, "found_in": one.found_in, "spec": one.spec, "url": one.url, "title": one.title,
+         "owner": one.owner, "lifecycle": one.lifecycle, "notes": list(one.notes)}
+        for one in found
+    ]  # fmt: skip
+    emit({"proposals": data}, as_json=as_json, text=lambda console: _show_proposals(console, found))
+
+
+@app.command("diff")
+def diff(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The upstream.")],
+    source: Annotated[str, typer.Option(help="Another description than the one in the configuration.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Read the description again and say what an approval would change. Exit code 1 when something is held."""
+    session = session_of(context)
+    config, folder = _api(session, name)
+    place = source or config.spec
+    if place is None:
+        raise Failure(f"`{name}` has no `spec`", hint="name one with --source", exit_code=2)
+    imported = import_api(folder, _sources(_beside(session, place), allow_private=config.allow_private))
+    changes = changes_of(folder, imported)
+    data: dict[str, object] = {
+        "source": imported.source,
+        "changes": [{"tool": one.tool, "verdict": one.verdict, "what": list(one.what)} for one in changes],
+    }
+    emit(data, as_json=as_json, text=lambda console: _show_changes(console, changes))
+    if any(one.verdict in ("hold", "withdraw") for one in changes):
+        raise typer.Exit(1)
+
+
+@app.command("approve")
+def approve_(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The upstream.")],
+    tools: Annotated[
+        list[str] | None, typer.Argument(help="Tools, by the API's own names; `*` stands for any text.")
+    ] = None,
+    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every tool.")] = False,
+    safe: Annotated[bool, typer.Option("--unheld", help="Approved tools whose change is not held.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve tools as the latest import has them. Those not named stay as they were."""
+    if not tools and not reads and not everything and not safe:
+        raise Failure("which tools?", hint="name them, or give --reads, --unheld or --all", exit_code=2)
+    _, folder = _api(session_of(context), name)
+    changes = changes_of(folder, latest(folder))
+    unheld = {one.tool for one in changes if one.verdict in ("quiet", "notify")}
+    gone = {one.tool for one in changes if one.verdict == "withdraw"}
+    wanted = _wanted(tools or (), reads=reads, everything=everything, unheld=unheld if safe else set())
+    chosen = approve(folder, wanted, withdrawn=gone if everything else ())
+    if not chosen and not (everything and gone):
+        raise Failure("no tool of the latest import is meant", hint=f"`agent-gateway mesh diff {name}` lists them")
+    data: dict[str, object] = {
+        "approved": [tool.name for tool in chosen],
+        "withdrawn": sorted(gone) if everything else [],
+    }
+    emit(data, as_json=as_json, text=lambda console: console.print(f"{len(chosen)} tools of {name} are approved"))
+
+
+# --- where things are ------------------------------------------------------------------------
+
+
+def _sources(source: str, *, allow_private: bool) -> Sources:
+    if source.startswith(("http://", "https://")):
+        return asyncio.run(from_url(source, allow_private=allow_private))
+    path, _, entry = source.partition("#")
+    if not Path(path).exists():
+        raise Failure(f"there is no {path}", hint="a file, a folder, an archive or a URL", exit_code=2)
+    return from_path(Path(path), entry)
+
+
+def _beside(session: Session, place: str) -> str:
+    is_url = place.startswith(("http://", "https://"))
+    return place if is_url else str(session.config_path.absolute().parent / place)
+
+
+def _api(session: Session, name: str) -> tuple[OpenApiUpstream, ApiFolder]:
+    loaded: Loaded = session.load()
+    config = loaded.config.upstreams.get(name)
+    if not isinstance(config, OpenApiUpstream):
+        raise Failure(
+            f"no API is called `{name}`", hint="`agent-gateway mesh import NAME SOURCE` adds one", exit_code=2
+        )
+    return config, ApiFolder(loaded.base_dir / config.folder_of(name))
+
+
+def base_url(document: Document, source: str) -> str:
+    """Return the first server of a description that is a URL; raises `Failure` when it has none."""
+    base = source if source.startswith(("http://", "https://")) else ""
+    for server in document.servers:
+        try:
+            found = urljoin(base, filled(server, {})).rstrip("/")
+        except ValueError:
+            continue
+        if origin_of(found)[1]:
+            return found
+    if base and not document.servers:
+        return urljoin(base, "/").rstrip("/")
+    raise Failure("the description names no server to call", hint="give the base URL with --url", exit_code=2)
+
+
+def _entry(source: str, url: str, *, allow_private: bool) -> dict[str, object]:
+    is_url = source.startswith(("http://", "https://"))
+    spec = source if is_url else str(Path(source).absolute())
+    return {"kind": "openapi", "url": url, "spec": spec, **({"allow_private": True} if allow_private else {})}
+
+
+def _with(text: str, name: str, entry: dict[str, object]) -> str:
+    try:
+        return with_upstream(text, name, entry)
+    except CannotAdd as error:
+        hint = "add this by hand:\n" + entry_text(name, entry)
+        raise Failure(f"the file was left alone: {error}", hint=hint) from None
+
+
+def _wanted(patterns: Sequence[str], *, reads: bool, everything: bool, unheld: set[str]) -> Callable[[Tool], bool]:
+    def is_wanted(tool: Tool) -> bool:
+        is_named = any(fnmatchcase(tool.name, pattern) for pattern in patterns)
+        return everything or is_named or (reads and tool.risk is Risk.READ) or tool.name in unheld
+
+    return is_wanted
+
+
+# --- what people see -------------------------------------------------------------------------
+
+
+def _report(made: Made) -> dict[str, object]:
+    tools, document = made.toolbox.tools, made.document
+    return {
+        "title": document.title,
+        "version": document.version,
+        "operations": document.declared,
+        "tools": [
+            {"name": one.name, "risk": one.risk.name.lower(), "request": one.operation.key,
+             "description": one.description, "toolsets": list(one.toolsets)}
+            for one in tools
+        ],
+        "schemes": {name: _scheme_words(document, name) for name in document.schemes},
+        "findings": [
+            {"severity": one.severity, "code": one.code, "pointer": one.pointer, "reason": one.reason}
+            for one in made.toolbox.findings
+        ],
+    }  # fmt: skip
+
+
+def _show(console: Console, name: str, made: Made) -> None:
+    _show_report(console, name, made)
+    console.print(
+        f"Nothing of it is served yet: `agent-gateway mesh approve {name} --reads` begins with what only reads."
+    )
+
+
+def _show_report(console: Console, name: str, made: Made) -> None:
+    tools, findings = made.toolbox.tools, made.toolbox.findings
+    console.print(
+        f"{name}: {made.document.declared} operations, {len(tools)} tools, {len(findings)} findings", style="bold"
+    )
+    counts = Counter(tool.risk for tool in tools)
+    console.print("  " + ", ".join(f"{counts[risk]} {word}" for risk, word in _WORDS.items()))
+    for tool in tools[:_SHOWN_TOOLS]:
+        console.print(f"  {tool.name:<50} {_WORDS[tool.risk]:<9} {tool.operation.key[:60]}")
+    if len(tools) > _SHOWN_TOOLS:
+        console.print(f"  … and {len(tools) - _SHOWN_TOOLS} more")
+    for scheme in made.document.schemes:
+        console.print(f"  wants `{scheme}`: {_scheme_words(made.document, scheme)}; put it under `schemes`")
+    for finding in findings[:_SHOWN_FINDINGS]:
+        console.print(f"  {finding.severity}: {finding.reason} ({finding.pointer})")
+    if len(findings) > _SHOWN_FINDINGS:
+        console.print(f"  … and {len(findings) - _SHOWN_FINDINGS} more findings, with --json")
+
+
+_WORDS: Final = {Risk.READ: "reads", Risk.CREATE: "creates", Risk.WRITE: "writes", Risk.DESTROY: "destroys"}
+
+
+def _scheme_words(document: Document, name: str) -> str:
+    scheme = document.schemes[name]
+    if scheme.kind == "apiKey":
+        return f"a key in the {scheme.location} `{scheme.parameter}`"
+    return f"http {scheme.scheme}" if scheme.kind == "http" else scheme.kind
+
+
+def _show_proposals(console: Console, found: Sequence[Proposal]) -> None:
+    for one in found:
+        console.print(f"{one.name}  ({one.found_in}) {one.spec or 'no description'}", style="bold")
+        console.print(f"  owner {one.owner or 'unknown'}" + (f", {one.lifecycle}" if one.lifecycle else ""))
+        for note in one.notes:
+            console.print(f"  note: {note}")
+    console.print(f"{len(found)} proposals. `agent-gateway mesh import NAME SOURCE` imports one.")
+
+
+def _show_changes(console: Console, changes: Sequence[Change]) -> None:
+    for one in changes:
+        console.print(f"{one.verdict:<9} {one.tool}: {'; '.join(one.what)}")
+    held = sum(one.verdict == "hold" for one in changes)
+    console.print(f"{len(changes)} changes, {held} held: those tools go on being served as they were approved")
