@@ -39,14 +39,13 @@ class Server:
 
 
 THOUGHT = {"thought": "one", "thoughtNumber": 1, "totalThoughts": 1, "nextThoughtNeeded": False}
-ENTITY = {"entities": [{"name": "Ada", "entityType": "person", "observations": ["writes programs"]}]}
 SERVERS: Final[Mapping[str, Server]] = {
     "everything": Server("npm", "mcp-server-everything", ("stdio",), "echo", {"message": "hello"}, "hello", 8),
     "filesystem": Server(
         "npm", "mcp-server-filesystem", ("{place}",), "read_text_file", {"path": "{place}/note.txt"}, "a note", 10
     ),
     "memory": Server(
-        "npm", "mcp-server-memory", (), "create_entities", ENTITY, "Ada", 9, {"MEMORY_FILE_PATH": "{place}/memory.json"}
+        "npm", "mcp-server-memory", (), "read_graph", {}, "relations", 9, {"MEMORY_FILE_PATH": "{place}/memory.json"}
     ),
     "thinking": Server(
         "npm", "mcp-server-sequential-thinking", (), "sequentialthinking", THOUGHT, "thoughtHistoryLength", 1
@@ -104,7 +103,7 @@ def configured(home: Path, filled: Mapping[str, str]) -> tuple[str, Path]:
     """Write a configuration with every server that there is; return the key that opens it."""
     data, admin = free_ports(2)
     key, stored = new_api_key()
-    entries = {
+    entries: dict[str, Any] = {
         name: {
             "command": [*command(one.environment, one.program), *fill(one.words, filled)],
             "env": fill(one.env, filled),
@@ -114,7 +113,7 @@ def configured(home: Path, filled: Mapping[str, str]) -> tuple[str, Path]:
         if is_made(one.environment)
     }
     credential = {"kind": "api_key", "id": stored.id, "sha256": stored.sha256}
-    whole = {
+    whole: dict[str, Any] = {
         "version": 1,
         "data_dir": "./data",
         "listeners": {"data": {"port": data}, "admin": {"port": admin}},

@@ -52,7 +52,7 @@ async def pydantic_ai(url: str, headers: dict[str, str]) -> Told:
     async with part("pydantic_ai.mcp", "MCPToolset")(url, headers=headers) as toolset:
         tools = await toolset.list_tools()
         result: Any = await toolset.direct_call_tool(TOOL, ARGUMENTS)
-        return {"tools": [tool.name for tool in tools], "echoed": result["result"]}
+        return {"tools": [tool.name for tool in tools], "echoed": result}
 
 
 async def langchain(url: str, headers: dict[str, str]) -> Told:
