@@ -30,13 +30,15 @@ from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
-from agent_gateway.telemetry.trace import begin
+from agent_gateway.telemetry.trace import Trace, begin
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
-from mcp_registry.protocol.lists import ItemKind
+from mcp_registry.protocol.lists import KINDS, ItemKind
+from mcp_registry.protocol.offers import join_capabilities
+from mcp_registry.protocol.versions import Era
 
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ROUNDS_REMEMBERED = 100_000
@@ -111,10 +113,20 @@ class Gateway:
         self.parked.close()
         self.changes.ring()
 
-    def server(self, route: Route) -> discover.Server:
-        """Return how the endpoint presents itself."""
-        title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
-        return discover.Server(self.server_info, title, list_changed=True)
+    def server(self, snapshot: Snapshot, principal: Principal, route: Route, era: Era) -> discover.Server:
+        """Return how an endpoint presents itself to a caller: by the upstreams of which it sees something."""
+        owners = {
+            capability.upstream
+            for kind in KINDS
+            for capability in self.listing(snapshot, principal, route.path, kind).visible
+        }
+        infos = {name: info for name, info in snapshot.infos.items() if name in owners}
+        declared = [info.capabilities for info in infos.values() if info.capabilities is not None]
+        capabilities = join_capabilities(declared, era, discover.SERVED_METHODS[era])
+        own = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
+        theirs = discover.merge_instructions([(name, info.instructions) for name, info in infos.items()])
+        info = infos[route.view.name].server_info if route.view.is_native and route.view.name in infos else None
+        return discover.Server(info or self.server_info, f"{own}\n\n{theirs}" if theirs else own, capabilities)
 
     def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
@@ -133,8 +145,15 @@ class Gateway:
         services = self.services
         now = services.clock()
         bits = self._chance.bits
-        trace = begin(context, bits, self.snapshot.config.telemetry.sample_ratio)
-        return Exchange(f"{int(now * 1000):012x}{bits(80):020x}", principal, route, trace, now, services.monotonic_ns())
+        ratio = self.snapshot.config.telemetry.sample_ratio
+        if context or ratio:
+            trace = begin(context, bits, ratio)
+            name = f"{bits(80):020x}"
+        else:
+            chance = f"{bits(272):068x}"
+            trace = Trace(chance[:32], chance[32:48])
+            name = chance[48:]
+        return Exchange(f"{int(now * 1000):012x}{name}", principal, route, trace, now, services.monotonic_ns())
 
     def reply(self, send: Send, headers: Mapping[bytes, bytes]) -> Reply:
         """Return the answer-to-be of one request."""
