@@ -83,6 +83,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.drift-is-classed": Requirement(
+        "issue 5, 4",
+        "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
+    ),
     "mesh.wire-table": Requirement(
         "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
     ),
@@ -187,6 +191,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
     ),
     "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
+    "mcp.changes.resources": Requirement(
+        "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
+    ),
+    "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
