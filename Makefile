@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
 
-.PHONY: help demo up test check format bench conformance clean
+.PHONY: help demo up test check format bench conformance mesh-report clean
 
 help: ## Say what each target does
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY) ## Show the gateway in front of real servers, assert every step, and end
 	$(BIN)/python demos/demo.py
@@ -37,6 +37,9 @@ bench: $(READY) ## Measure the gateway beside a direct client and nginx
 
 conformance: $(READY) ## Run the official MCP suite at every way through the gateway
 	.ci/conformance
+
+mesh-report: $(READY) ## Read real API descriptions; say what becomes of each and whether every promise held
+	$(BIN)/python demos/mesh_report.py $(SPECS)
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .envs .demo .bench dist build .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -58,8 +58,7 @@ class Recorder(Protocol):
 # --- budgets -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Set aside for one call; to be settled exactly once."""
 
     id: str

@@ -249,6 +249,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 4", "the same operation over either binding and version is one decision and one record"
     ),
     "a2a.version-matrix": Requirement("A2A 1.0.1, 3.6", "a version is what header or query say; none is 0.3"),
+    "a2a.byte-identity": Requirement(
+        "issue 4", "messages, answers and events pass byte for byte, with all that nobody here knows"
+    ),
+    "a2a.disconnect": Requirement("A2A 1.0.1, 3.1.2", "who leaves a stream closes it, and the task goes on"),
+    "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
+    "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
+    "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
+    "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
     "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
     "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),

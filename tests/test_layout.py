@@ -55,6 +55,8 @@ BANNED = {
     "unfinished work": re.compile(r"\b(?:" + "|".join(UNFINISHED) + r")\b"),
 }
 
+OF_OTHERS = "tests/specs/"  # descriptions that others wrote, byte for byte
+
 TEXTS = (".cedar", ".cedarschema", ".json", ".md", ".py", ".sh", ".toml", ".yaml", ".yml")
 
 
@@ -103,6 +105,7 @@ def test_no_file_names(what: str) -> None:
     found = [
         f"{shown(path)}: {match[0]}"
         for path in files()
+        if not shown(path).startswith(OF_OTHERS)
         if path.suffix in TEXTS or path.parent.name == ".ci" or path.name == "Makefile"
         for match in [BANNED[what].search(path.read_text(encoding="utf-8"))]
         if match

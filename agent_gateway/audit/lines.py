@@ -23,11 +23,13 @@ class Lines:
     """What the log says of calls that were decided alike and draw on the same charges.
 
     decision  gaps: call, at_ms, args_hmac, args_bytes, trace
+    amounts   of the charges, in their order
     outcome   of a call that went well and is charged in full; gaps: call, at_ms, bytes_in, bytes_out, duration_us
     """
 
     decided: Decision
     charges: Sequence[Charge]
+    amounts: tuple[int, ...]
     decision: Gaps
     outcome: Gaps
 
@@ -56,6 +58,7 @@ def lines_of(call: Call, decided: Decision, charges: Sequence[Charge], snapshot:
         return Lines(
             decided,
             charges,
+            tuple(charge.amount for charge in charges),
             Gaps(encoded(decision), (_CALL, _AT, _HMAC, _SIZE, _TRACE)),
             Gaps(encoded(outcome), (_CALL, _AT, _BYTES_IN, _BYTES_OUT, _DURATION)),
         )

@@ -46,6 +46,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -62,8 +63,7 @@ Status = Literal["ok", "tool_error", "upstream_error", "refused", "cancelled", "
 Record = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class SealedArguments:
+class SealedArguments(msgspec.Struct, frozen=True):
     """What a record keeps of a call's arguments."""
 
     hmac: str  # hex

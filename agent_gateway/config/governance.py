@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section
+from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section, refuse
 
-Scope = Literal["tenant", "team", "agent", "capability"]
+Scope = Literal["tenant", "team", "agent", "capability", "edge"]
 Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*/-]+$")]
 """A subject, in which `*` stands for any text."""
 
@@ -53,16 +53,22 @@ class Budget(Section):
 
     name: Name
     """Named in refusals and records."""
-    scope: Scope
-    """Whose spending is added up."""
+    scope: Scope | Literal["root"]
+    """Whose spending is added up; `edge`: a caller's at one upstream; `root`: that of all calls that come of one."""
     match: Subject = "*"
-    """Which: `acme`, `acme/research`, `acme/planner`, `git__*`. Each that matches has an allowance of its own."""
+    """Which: `acme`, `acme/research`, `acme/planner`, `git__*`, `planner/worker`. Each has an allowance of its own."""
     unit: Literal["calls", "micros"]
     """Calls, or millionths of the currency by each tool's `price_micros`."""
     limit: int = Field(ge=0, le=2**53 - 1)
     """Most of that unit per window."""
     window: Literal["day", "month", "total"]
-    """When it starts afresh: at midnight UTC, on the first of the month, never."""
+    """When it starts afresh: at midnight UTC, on the first of the month, never. That of `root` ends."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> "Budget":
+        if self.scope == "root" and self.window == "total":
+            raise refuse("a transaction ends, and its budget with it", "write `window: day`")
+        return self
 
 
 class Rate(Section):

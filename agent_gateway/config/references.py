@@ -7,6 +7,8 @@ from agent_gateway.config.governance import Budget, Rate
 from agent_gateway.config.identities import Agent, ApiKey, Oidc
 from agent_gateway.config.problems import Fault, Path, did_you_mean
 from agent_gateway.config.root import Config
+from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.config.upstreams import DelegatedAuth
 
 
 def check_references(config: Config) -> Iterator[Fault]:
@@ -16,6 +18,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _api_keys(config)
     yield from _oidc_matches(config)
     yield from _admins(config)
+    yield from _remote_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -37,6 +40,24 @@ def _issuers(config: Config) -> Iterator[Fault]:
         own = config.token_service.issuer or config.listeners.data.url
         if config.token_service.enabled and issuer.issuer.rstrip("/") == own:
             yield Fault((*here, "issuer"), "this is the gateway's own token service", "leave the entry out")
+
+
+def _remote_agents(config: Config) -> Iterator[Fault]:
+    told: dict[str, str] = {}
+    for name, upstream in config.upstreams.items():
+        here: Path = ("upstreams", name)
+        is_ours = isinstance(upstream.auth, DelegatedAuth)
+        if is_ours and not config.token_service.enabled:
+            message = "`delegated` needs the token service, which is off"
+            yield Fault((*here, "auth", "kind"), message, "set `token_service.enabled: true`")
+        if not isinstance(upstream, A2aUpstream) or upstream.acts_as is None:
+            continue
+        if upstream.acts_as not in config.agents:
+            yield _unknown((*here, "acts_as"), "agent", upstream.acts_as, config.agents)
+        audience = getattr(upstream.auth, "audience", None) or upstream.url
+        if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
+            message = f"a token for this agent would be one for `{told[audience]}` too"
+            yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
 
 
 def _agents(config: Config) -> Iterator[Fault]:

@@ -20,7 +20,7 @@ from agent_gateway.listeners.body import Receive, Send
 from agent_gateway.listeners.fast_head import Head
 from agent_gateway.listeners.fast_lane import MAX_LANES, Lane, open_lane, request_of
 from agent_gateway.listeners.fast_line import EVENT, Line, never_receive, never_send
-from agent_gateway.listeners.fast_message import METHOD, PlainCall, read_plain_call
+from agent_gateway.listeners.fast_message import METHOD, PlainCall, plain_result, read_plain_call
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import CallSink
@@ -51,11 +51,18 @@ MAX_BODY_BYTES: Final = 64 * 1024  # of a request, and of an answer before it go
 class FastCall(Sending):
     """From the head of a request to the end of its answer; stands in for uvicorn's cycle until it needs one."""
 
-    __slots__ = (
-        "_call_task", "_exchange", "_gateway", "_lane", "_line", "_message", "_over", "_permit", "_refusal", "_reply",
-        "_response", "arguments", "body", "connection", "disconnected", "head", "headers", "id", "is_counted",
-        "keep_alive", "last_write", "message_event", "more_body", "response_complete", "traceparent",
-    )  # fmt: skip
+    more_body = True
+    message_event = EVENT
+    response_complete = False
+    disconnected = False
+    is_counted = False
+    connection = None
+    last_write = 0.0
+    _over = False
+    _exchange: Exchange | None = None
+    _response: H1Response | None = None
+    _reply: tuple[Reply, Inbound] | None = None
+    _call_task: asyncio.Task[None] | None = None
 
     def __init__(
         self, line: Line, gateway: Gateway, head: Head, headers: list[tuple[bytes, bytes]], *, keep_alive: bool
@@ -63,20 +70,9 @@ class FastCall(Sending):
         self.head = head
         self.headers = headers
         self.body = b""
-        self.more_body = True
-        self.message_event = EVENT
-        self.response_complete = False
-        self.disconnected = False
         self.keep_alive = keep_alive
-        self.is_counted = False
-        self.connection = None
         self._line = line
         self._gateway = gateway
-        self._over = False
-        self._exchange: Exchange | None = None
-        self._response: H1Response | None = None
-        self._reply: tuple[Reply, Inbound] | None = None
-        self._call_task: asyncio.Task[None] | None = None
 
     # --- phases 3 to 7 ---------------------------------------------------------------------
 
@@ -211,7 +207,10 @@ class FastCall(Sending):
                 self._hear_body()
             elif is_plain_json(response):
                 self._response = response
-                response.watch(self)
+                if response.is_complete:
+                    self._hear_body()
+                else:
+                    response.watch(self)
             else:
                 self._go_on_hearing(response)
         except Exception:  # noqa: BLE001 - the listener's edge: one of the three walls
@@ -237,6 +236,13 @@ class FastCall(Sending):
     def _answered(self, body: bytes) -> None:
         exchange, lane = self._exchange, self._lane
         assert exchange is not None
+        result = plain_result(body, self.id)
+        if result is not None:
+            lane.direct.heard()
+            exchange.bytes_out, exchange.status = len(body), "ok"
+            settle(self._gateway.services, exchange)
+            self._answer(200, lane.text_of(self._message.id, result), ())
+            return
         try:
             answer = lane.direct.answer(body, self.id)
             if _ASKS in body:

@@ -27,6 +27,7 @@ from mcp_registry.protocol.results import Reader
 from mcp_registry.protocol.versions import (
     META_CLIENT_CAPABILITIES,
     META_CLIENT_INFO,
+    META_SERVER_INFO,
     META_VERSION,
 )
 
@@ -38,6 +39,7 @@ _PLAIN_META: Final = frozenset({META_VERSION, META_CLIENT_CAPABILITIES, META_CLI
 class Lane:
     """What is constant; `lines` are those of the last decision.
 
+    own_meta     the `_meta` of a result that has none
     name_header  what the request's own `mcp-name` must be
     """
 
@@ -50,13 +52,21 @@ class Lane:
     form: Form
     reader: Reader
     timeout_s: float
+    own_meta: bytes
     shape: Shape | None = None
     lines: Lines | None = None
+
+    def text_of(self, id_raw: bytes, result: bytes) -> bytes:
+        """Return the answer to a caller around a usual result: what `mcp_tools.body_of` returns for it."""
+        inside = result[1:].lstrip()
+        return b'{"jsonrpc":"2.0","id":%b,"result":{%b%b%b}' % (
+            id_raw, self.own_meta, b"" if inside == b"}" else b",", inside,
+        )  # fmt: skip
 
     @property
     def is_warm(self) -> bool:
         """Whether the upstream may be called, and still speaks as it did."""
-        return self.direct.is_open and self.upstream.modern_version == self.version
+        return self.upstream.modern_version == self.version and self.direct.is_open
 
     def lines_for(self, call: Call, decided: Decision, charges: Sequence[Charge], snapshot: str) -> Lines | None:
         """Return the records' lines of calls decided like this one."""
@@ -116,6 +126,7 @@ def open_lane(request: McpRequest, exchange: Exchange) -> Lane | None:
         form=form,
         reader=request.reader,
         timeout_s=outgoing.timeout_s,
+        own_meta=b'"_meta":{"%b":%b}' % (META_SERVER_INFO.encode(), bytes(inbound.gateway.server_info)),
         shape=shape_of(inbound.body),
     )
 

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple, cast
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway_policies import strict_json
 from gateway_policies.refusal import BadRequest
@@ -110,6 +110,32 @@ def shape_of(body: bytes) -> Shape | None:
         body[arguments_at + len(call.arguments_raw) :],
         call.kind,
     )
+
+
+def plain_result(body: bytes, id_raw: bytes) -> bytes | None:
+    """Return the raw result of a modern upstream's answer to our id `id_raw`, when it is one of the usual kind.
+
+    That is: complete, no tool that failed, no `_meta`. None for any other answer, right or wrong.
+    """
+    before = b'{"jsonrpc":"2.0","id":%b,"result":{' % id_raw
+    if not body.startswith(before) or not body.isascii():
+        return None
+    result = body[len(before) - 1 : -1]
+    try:
+        head = _HEAD.decode(result)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    is_usual = head.type == "complete" and head.meta is UNSET and head.is_error is False
+    return result if is_usual and body[-1:] == b"}" else None
+
+
+class _Head(msgspec.Struct):
+    type: object = msgspec.field(default=UNSET, name="resultType")
+    meta: Raw | UnsetType = msgspec.field(default=UNSET, name="_meta")
+    is_error: object = msgspec.field(default=False, name="isError")
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 def _only(body: bytes, part: bytes) -> int:

@@ -1,7 +1,8 @@
 """The one mutable thing: what is known so far of a call that is running."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from agent_gateway.audit.lines import Lines
 from agent_gateway.audit.records import Status
@@ -12,8 +13,7 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """One call's life, filled in phase by phase.
 
     asked     the capability's name as the caller used it: refusals repeat that one

@@ -30,7 +30,11 @@ def settle(services: Services, exchange: Exchange) -> None:
             services.ledger.release(hold)
         return
     charges = hold.charges if hold is not None else ()
-    actual = tuple([charge.amount if exchange.was_sent else 0 for charge in charges])
+    lines = exchange.lines
+    if lines is not None and lines.charges is charges and exchange.was_sent:
+        actual = lines.amounts
+    else:
+        actual = tuple([charge.amount if exchange.was_sent else 0 for charge in charges])
     duration_ns = services.monotonic_ns() - exchange.started_ns
     try:
         index = _append_outcome(services, exchange, charges, actual, duration_ns // 1000)

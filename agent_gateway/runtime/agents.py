@@ -161,6 +161,15 @@ def routes_of(paths: Mapping[str, tuple[RemoteAgent, str]], endpoints: Endpoints
     }
 
 
+def drifts_of(agents: Mapping[str, RemoteAgent]) -> list[str]:
+    """Return a sentence for each agent whose card is another one than was approved."""
+    return [
+        f"the card of agent `{agent.name}` has changed and the approved one is served: {agent.drift}"
+        for agent in agents.values()
+        if agent.drift
+    ]
+
+
 def unusable(agent: RemoteAgent) -> UpstreamFailed:
     """Return the refusal of an agent whose card names no way to speak to it that is known here."""
     return UpstreamFailed(

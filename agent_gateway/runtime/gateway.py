@@ -30,7 +30,7 @@ from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
-from agent_gateway.telemetry.trace import begin
+from agent_gateway.telemetry.trace import Trace, begin
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
@@ -133,8 +133,15 @@ class Gateway:
         services = self.services
         now = services.clock()
         bits = self._chance.bits
-        trace = begin(context, bits, self.snapshot.config.telemetry.sample_ratio)
-        return Exchange(f"{int(now * 1000):012x}{bits(80):020x}", principal, route, trace, now, services.monotonic_ns())
+        ratio = self.snapshot.config.telemetry.sample_ratio
+        if context or ratio:
+            trace = begin(context, bits, ratio)
+            name = f"{bits(80):020x}"
+        else:
+            chance = f"{bits(272):068x}"
+            trace = Trace(chance[:32], chance[32:48])
+            name = chance[48:]
+        return Exchange(f"{int(now * 1000):012x}{name}", principal, route, trace, now, services.monotonic_ns())
 
     def reply(self, send: Send, headers: Mapping[bytes, bytes]) -> Reply:
         """Return the answer-to-be of one request."""

@@ -20,7 +20,7 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
 from agent_gateway.ports import Clock, Listed, McpUpstream
 from agent_gateway.runtime import governance
-from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, look_at_agent, paths_of, routes_of
+from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, drifts_of, look_at_agent, paths_of, routes_of
 from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
@@ -121,7 +121,12 @@ class Provisioner:
             validators=self._compiled(catalog),
             missing=missing,
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
-            findings=(*(one.text for one in loaded.findings), *findings, *(str(one) for one in catalog.findings)),
+            findings=(
+                *(one.text for one in loaded.findings),
+                *findings,
+                *drifts_of(remote),
+                *(str(one) for one in catalog.findings),
+            ),
         )
 
     def _compiled(self, catalog: Catalog) -> dict[str, Validator]:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 Key = tuple[str, str]  # (bucket, window)
 Delta = tuple[str, str, int]  # bucket, window, amount
 
@@ -50,8 +52,7 @@ class Grant:
     elsewhere: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """The part of one audit record that the ledger counts.
 
     A decision adds its `deltas` to what is spent; an outcome adds its own, which are ≤ 0 and give

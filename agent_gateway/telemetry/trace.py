@@ -6,7 +6,8 @@ afterwards (`spans`), and only for a sampled trace. Source: W3C Trace Context.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _MAX_STATE = 512
@@ -15,8 +16,7 @@ _MAX_BAGGAGE = 8192
 RandomBits = Callable[[int], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """Where this call stands in its trace. Ids are lower-case hex."""
 
     trace_id: str

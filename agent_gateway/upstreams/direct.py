@@ -91,6 +91,10 @@ class Direct:
         self._breaker.failed(failure)
         return failure
 
+    def heard(self) -> None:
+        """Take note that the upstream answered."""
+        self._breaker.succeeded()
+
     def answer(self, body: bytes, id_raw: bytes) -> UpstreamAnswer:
         """Read the JSON body of a response with status 200; raises `UpstreamFailed`."""
         message = envelope.read_answer(body)

@@ -17,6 +17,7 @@ from agent_gateway.upstreams.h1_response import H1Limits, H1Response, died, garb
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 
 NEVER: Final = float("inf")
+MAX_KNOWN_HEADS = 8  # of one connection
 MAX_INTERIM = 8  # 1xx answers before the real one
 MAX_FRAMING_BYTES = 32 * 1024  # chunk extensions and trailers, beyond what the chunks themselves need
 MAX_LINGER_BYTES = 64 * 1024  # of an answer whose reader has what it wants
@@ -60,6 +61,7 @@ class H1Connection(asyncio.Protocol):
         "_is_kept",
         "_is_lingering",
         "_is_paused",
+        "_known",
         "_lingered",
         "_loop",
         "_owner",
@@ -89,6 +91,7 @@ class H1Connection(asyncio.Protocol):
         self._response: H1Response | None = None
         self._waiting: Taker | None = None
         self._is_paused = False
+        self._known: dict[bytes, tuple[int, dict[bytes, bytes], int]] = {}  # status, headers, length by head
         self._reset(is_head_request=False)
 
     # --- for the pool ----------------------------------------------------------------------
@@ -157,7 +160,11 @@ class H1Connection(asyncio.Protocol):
         if self._waiting is None and self._response is None:
             self.abort()  # INVARIANT: bytes that no request asked for never reach the next one
             return
+        is_first = not self.has_answered
         self.has_answered = True
+        if is_first and self._hear_known(data):
+            return
+        headers = self._headers
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -166,6 +173,8 @@ class H1Connection(asyncio.Protocol):
         if self._fault:
             self._fail(garbled(self._fault))
         elif self._is_done:
+            if is_first and self._is_kept and self._headers is headers and not self._is_head_request:
+                self._learn(data)
             self._finish()
 
     def eof_received(self) -> None:
@@ -239,6 +248,33 @@ class H1Connection(asyncio.Protocol):
             self._framing_names = 0
         else:
             self._is_done = True
+
+    # --- heads that come again -------------------------------------------------------------
+
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of a response that came whole in one piece, with its length."""
+        length = self._headers.get(b"content-length", b"")
+        size = data.find(b"\r\n\r\n") + 4
+        if length.isdigit() and len(data) == size + int(length):
+            if len(self._known) >= MAX_KNOWN_HEADS:
+                self._known.clear()
+            self._known[data[:size]] = (self._parser.get_status_code(), self._headers, int(length))
+
+    def _hear_known(self, data: bytes) -> bool:
+        """Take a whole response whose head is, byte for byte, one read before; say whether it is that."""
+        size = data.find(b"\r\n\r\n") + 4
+        known = self._known.get(data[:size])
+        if known is None or len(data) != size + known[2] or self._is_head_request:
+            return False
+        self._is_kept = True
+        response = H1Response(known[0], known[1], self)
+        response.push(data[size:])
+        response.complete()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(response)
+        self._finish()
+        return True
 
     # --- inside ----------------------------------------------------------------------------
 

@@ -118,6 +118,11 @@ class H1Response:
         return self._take() if self._is_complete else None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the whole body is here."""
+        return self._is_complete
+
+    @property
     def buffered(self) -> int:
         """How many bytes of the body wait here."""
         return self._buffered

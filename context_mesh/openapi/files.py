@@ -67,6 +67,7 @@ class Files:
         self.values: dict[str, object] = {"": parse(entry, name, self.limits)}
         self._places: dict[tuple[str, str], Place] = {}
         self._identified: dict[str, Mapping[str, str]] = {}
+        self._addressed: list[str] = [""] if _has_address(entry) else []  # files in which something has an `$id`
         self._hops = 0  # references that are being followed to walk through one another
 
     @property
@@ -130,7 +131,7 @@ class Files:
     def _by_id(self, reference: str, file: str) -> Place | None:
         """Return what an `$id` calls so, as written or read against the file's own address."""
         identity, fragment = urldefrag(reference)
-        for name in dict.fromkeys((file, *self.values)):
+        for name in self._addressed:
             names = self._names(name)
             for candidate in dict.fromkeys((identity, _join(names.get("", ""), identity))):
                 pointer = names.get(candidate)
@@ -175,10 +176,13 @@ class Files:
             raise too_large("", f"its files have more than {self.limits.max_bytes} bytes")
         self._hash.update(key.encode() + b"\0" + body)
         try:
-            return parse(body, key, self.limits)
+            value = parse(body, key, self.limits)
         except BadRequest as error:
             self.values[key] = _MISSING
             raise BrokenReference(f"`{shown(reference)}`: {error.message}") from None
+        if _has_address(body):
+            self._addressed.append(key)
+        return value
 
     def _walk(self, file: str, pointer: str, reference: str) -> Place:
         """Follow a pointer, through references on its way."""
@@ -223,6 +227,11 @@ def shown(text: str) -> str:
 def escape(name: str) -> str:
     """Return a name as a token of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def _has_address(body: bytes) -> bool:
+    """Say whether something in a file may be known by an address of its own."""
+    return b"$id" in body or b"$self" in body
 
 
 def _child(value: object, token: str) -> object:

@@ -119,9 +119,10 @@ class MediaReader:
             seen.add((place.file, place.pointer))
             written = mapping(place.value)
             required |= {item for item in array(written.get("required")) if isinstance(item, str)}
-            for name, value in mapping(written.get("properties")).items():
+            there = self._target(Schema(written.get("properties"), place.file, f"{place.pointer}/properties"))
+            for name, value in mapping(there.value).items():
                 if len(found) < MAX_FIELDS:
-                    part = Schema(value, place.file, f"{place.pointer}/properties/{escape(name)}")
+                    part = Schema(value, there.file, f"{there.pointer}/{escape(name)}")
                     found.setdefault(name, self._field(name, part, encodings.get(name), holds_files=holds_files))
             for index, parent in enumerate(array(written.get("allOf"))):
                 pending.append(Schema(parent, place.file, f"{place.pointer}/allOf/{index}"))

@@ -42,7 +42,7 @@ _ORDER: Final = re.compile(
 
 def suspicion(text: str) -> str:
     """Return why a text should be read by a person before a model reads it, or an empty string."""
-    if any(_hides(char) for char in text[:MAX_READ_CHARS]):
+    if any(_hides(char) and char not in "\n\r\t" for char in text[:MAX_READ_CHARS]):
         return "the text holds invisible characters"
     if _ORDER.search(text[:MAX_READ_CHARS]):
         return "the text reads like an order to a model"

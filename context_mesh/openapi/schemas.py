@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Literal, cast
 
 from context_mesh.openapi.circles import Circles
-from context_mesh.openapi.files import BrokenReference, Files, Place, escape, shown
+from context_mesh.openapi.files import BrokenReference, Files, Place, escape, reference_of, shown
 from context_mesh.openapi.keywords import MAX_FIELD_CHARS, is_pattern, keep_plain_keywords, types_of
 from context_mesh.openapi.members import JsonObject, array, flag, mapping, text
 from context_mesh.openapi.model import Schema
@@ -151,10 +151,10 @@ class Schemas:
     # --- objects -----------------------------------------------------------------------------
 
     def _properties(self, written: JsonObject, out: JsonObject, spot: Spot) -> None:
-        names = mapping(written.get("properties"))
+        names, there = self._named_properties(written, spot)
         if names:
             kept = {
-                name: self._schema(value, spot.below("properties", escape(name)))
+                name: self._schema(value, there.below(escape(name)))
                 for name, value in names.items()
                 if name not in spot.hidden
             }
@@ -174,6 +174,18 @@ class Schemas:
             if out.get(keyword) == {}:
                 del out[keyword]
         self._dependent(written, out)
+
+    def _named_properties(self, written: JsonObject, spot: Spot) -> tuple[JsonObject, Spot]:
+        """Return the properties and their spot; some write one reference for all of them."""
+        there = spot.below("properties")
+        if reference_of(written.get("properties")) is None:
+            return mapping(written.get("properties")), there
+        try:
+            place = self._files.follow(written["properties"], spot.file, there.pointer)
+        except BrokenReference as error:
+            self._report.broken(error, (spot.file, there.pointer))
+            return {}, there
+        return mapping(place.value), replace(there, file=place.file, pointer=place.pointer)
 
     def _dependent(self, written: JsonObject, out: JsonObject) -> None:
         needs = {

@@ -197,8 +197,9 @@ def _scalar(event: yaml.ScalarEvent, *, is_name: bool) -> object:
     if text[0] not in _NUMERIC:
         return text
     if _INTEGER.fullmatch(text):
-        return int(text)
+        number = int(text)
+        return number if -(2**63) <= number < 2**64 else float(number)  # as the JSON decoder has it
     if _FLOAT.fullmatch(text) and any(char.isdigit() for char in text):
-        number = float(text)
-        return number if number - number == 0 else text  # infinity is no JSON
+        exact = float(text)
+        return exact if exact - exact == 0 else text  # infinity is no JSON
     return text

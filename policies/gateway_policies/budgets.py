@@ -12,6 +12,8 @@ A budget has one **bucket** per subject that it matches: `{budget}/{subject}`.
 | agent | `acme/planner`, whatever kind of principal it is | `acme/planner` |
 | capability | `acme/git__git_log` | `git__git_log`, and `acme/git__git_log` |
 | capability, no tool | `acme/prompt:git__review` | the same, and `prompt:git__review` |
+| edge | `acme/planner/worker`: who calls, and which upstream is called | `planner/worker`, and `acme/planner/worker` |
+| root | `acme/{transaction}`: one for all calls of all agents that come of one call | `acme/ana`: whom it is all for |
 
 INVARIANT: every subject begins with a tenant. A capability's budget is a budget *per tenant*, so
 no tenant can use up another's, or read from a refusal what another has spent.
@@ -28,9 +30,9 @@ from gateway_policies.refusal import OverBudget, Unavailable
 from gateway_policies.units import MAX_AMOUNT, Unit, amount_text
 from gateway_policies.windows import DAY_S, WindowKind, kind_of, resets_at, seconds_until_reset, window_at
 
-Scope = Literal["tenant", "team", "agent", "capability"]
+Scope = Literal["tenant", "team", "agent", "capability", "edge", "root"]
 
-SCOPES: tuple[Scope, ...] = ("tenant", "team", "agent", "capability")
+SCOPES: tuple[Scope, ...] = ("tenant", "team", "agent", "capability", "edge", "root")
 MAX_CHARGES = 64  # charges of one call
 MAX_REMEMBERED = 10_000  # answers of one `ChargeTable`
 _RANKS = {scope: rank for rank, scope in enumerate(SCOPES)}
@@ -59,6 +61,8 @@ class Budget:
             raise ValueError(f"budget `{self.name}` matches nothing: say `*` for every {self.scope}")
         if not 0 <= self.limit <= MAX_AMOUNT:
             raise ValueError(f"the limit of budget `{self.name}` must be from 0 to {MAX_AMOUNT}")
+        if self.scope == "root" and self.window == "total":
+            raise ValueError(f"a transaction ends: budget `{self.name}` needs a window that ends too")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class ChargeTable:
     def __init__(self, budgets: Iterable[Budget], max_remembered: int = MAX_REMEMBERED) -> None:
         self._budgets = tuple(sorted(budgets, key=_rank))
         self._max_remembered = max_remembered
+        self._has_roots = any(budget.scope == "root" for budget in self._budgets)
         self._known: dict[tuple[object, ...], tuple[int, tuple[Charge, ...]]] = {}
 
     def charges_for(self, principal: Principal, capability: Capability, now: float) -> tuple[Charge, ...]:
@@ -124,6 +129,8 @@ class ChargeTable:
             capability.name,
             capability.price_micros,
         )
+        if self._has_roots:
+            key = (*key, principal.txn, principal.chain[:1])
         day = floor(now / DAY_S)
         known = self._known.get(key)
         if known is not None and known[0] == day:
@@ -205,6 +212,12 @@ def subjects_of(scope: Scope, principal: Principal, capability: Capability) -> S
         return tuple((team, (team,)) for team in dict.fromkeys(principal.teams))
     if scope == "agent":
         return ((f"{safe}/{principal.id}", (principal.label,)),)
+    if scope == "edge":
+        edge = f"{principal.id}/{capability.upstream}"
+        return ((f"{safe}/{edge}", (edge, f"{tenant}/{edge}")),)
+    if scope == "root":
+        first = principal.chain[0].subject if principal.chain else principal.id
+        return ((f"{safe}/{principal.txn}", (f"{tenant}/{first}",)),) if principal.txn else ()
     name, label = capability.name, capability.label
     return ((f"{safe}/{label}", (name, f"{tenant}/{name}", label)),)
 

@@ -41,6 +41,8 @@ class Rate:
     burst: int = 1
 
     def __post_init__(self) -> None:
+        if self.scope == "root":
+            raise ValueError(f"rate `{self.name}`: a transaction has budgets, not rates")
         if not self.name or "/" in self.name or not self.match:
             raise ValueError(f"rate `{self.name}` needs a name without a `/`, and something to match")
         if not 1 <= self.count <= MAX_COUNT or not 1 <= self.burst <= MAX_COUNT:

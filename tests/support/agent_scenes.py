@@ -22,10 +22,11 @@ V1 = {"a2a-version": "1.0"}
 
 @contextlib.asynccontextmanager
 async def agents_behind(
-    folder: Path, entries: Iterable[str], more: str = "", policy: str = POLICY, **files: str
+    folder: Path, entries: Iterable[str], more: str = "", policy: str = POLICY, people: str = ""
 ) -> AsyncGenerator[TestGateway]:
-    """Run a gateway before the agents of these entries (lines of YAML)."""
-    async with gateway(folder, world(entries, more), **{**FILES, "main__cedar": policy, **files}) as running:
+    """Run a gateway before the agents of these entries (lines of YAML); `people` are further callers."""
+    config = world(entries, more).replace("agents:\n", f"agents:\n{people}", 1)
+    async with gateway(folder, config, **{**FILES, "main__cedar": policy}) as running:
         yield running
 
 
@@ -39,7 +40,7 @@ def token_for(running: TestGateway, agent: str, path: str = "/a2a/worker") -> st
     found = identity.agents.get(agent)
     assert identity.token_service is not None
     assert found is not None
-    return identity.token_service.mint(found, PUBLIC_URL + path, ("agents:message",))
+    return identity.token_service.mint(found, PUBLIC_URL + path, ("tools:call", "agents:message"))
 
 
 def message(text: str, **more: object) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway_policies.budgets import SCOPES, Budget, Charge, ChargeTable, charges_for, matches, over_budget
 from gateway_policies.call import Capability
-from gateway_policies.principal import Principal
+from gateway_policies.principal import Hop, Principal
 from gateway_policies.refusal import Unavailable
 from gateway_policies.units import MAX_AMOUNT
 
@@ -33,6 +33,7 @@ def test_a_call_draws_on_tenant_teams_agent_and_capability_in_this_order() -> No
         "team/acme/research",
         "agent/acme/planner",
         "capability/acme/git__git_log",
+        "edge/acme/planner/git",
     ]
 
 
@@ -196,3 +197,33 @@ def test_a_table_is_bounded_and_still_right() -> None:
 
 def test_without_budgets_nothing_is_charged() -> None:
     assert ChargeTable([]).charges_for(PLANNER, GIT_LOG, NOON) == ()
+
+
+# --- calls through agents --------------------------------------------------------------------
+
+
+def test_an_edge_is_who_calls_and_which_upstream_is_called() -> None:
+    assert buckets(budget("e", "edge")) == ["e/acme/planner/git"]
+    for match in ("planner/git", "acme/planner/git", "*/git", "planner/*"):
+        assert buckets(budget("e", "edge", match)) == ["e/acme/planner/git"]
+    assert buckets(budget("e", "edge", "planner/other")) == []
+
+
+def test_a_transaction_has_one_purse_whoever_calls_in_it() -> None:
+    first = replace(PLANNER, txn="t-1")
+    second = Principal(kind="agent", id="worker", tenant="acme", txn="t-1", chain=(Hop("i", "planner", True),))
+    assert buckets(budget("r", "root", "acme/planner"), principal=first) == ["r/acme/t-1"]
+    assert buckets(budget("r", "root", "acme/planner"), principal=second) == ["r/acme/t-1"]
+    assert buckets(budget("r", "root", "acme/worker"), principal=second) == []
+    assert buckets(budget("r", "root"), principal=PLANNER) == [], "a call outside any transaction draws on none"
+
+
+def test_a_table_keeps_transactions_apart() -> None:
+    table = ChargeTable([budget("r", "root")])
+    found = [table.charges_for(replace(PLANNER, txn=txn), GIT_LOG, NOON)[0].bucket for txn in ("t-1", "t-2", "t-1")]
+    assert found == ["r/acme/t-1", "r/acme/t-2", "r/acme/t-1"]
+
+
+def test_a_purse_of_a_transaction_ends() -> None:
+    with pytest.raises(ValueError, match="a transaction ends"):
+        Budget("r", "root", "*", "calls", 1, "total")

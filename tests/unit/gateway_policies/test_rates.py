@@ -181,3 +181,8 @@ def test_no_rates_ask_for_no_keys_and_few_are_remembered() -> None:
     other = Principal(kind="agent", id="other", tenant="umbrella")
     assert rules.keys_for(planner, tool) != rules.keys_for(other, tool)
     assert rules.keys_for(planner, tool) == keys_for((Rate("all", "tenant", "*", 5),), planner, tool)
+
+
+def test_a_transaction_has_no_rate() -> None:
+    with pytest.raises(ValueError, match="budgets, not rates"):
+        Rate("r", "root", "*", 1)
