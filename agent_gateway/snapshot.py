@@ -17,7 +17,7 @@ from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.identity.operators import Operators
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
-from agent_gateway.ports import AgentUpstream, McpUpstream
+from agent_gateway.ports import AgentUpstream, McpUpstream, ServerInfo
 from agent_gateway.runtime.schemas import Validator
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
@@ -128,6 +128,7 @@ class Snapshot:
     validators  argument schemas by public tool name; a tool without one takes no calls
     missing     upstreams whose tools or card were never seen, with the public reason
     agents      by name; `agent_routes` by exact path, without what an operation adds to it
+    infos       what upstreams say of themselves, those that did
     ttl_ms      how long each upstream lets its lists be kept
     """
 
@@ -143,6 +144,7 @@ class Snapshot:
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    infos: Mapping[str, ServerInfo] = field(default_factory=dict[str, ServerInfo])
     agents: Mapping[str, RemoteAgent] = field(default_factory=dict[str, RemoteAgent])
     agent_routes: Mapping[str, AgentRoute] = field(default_factory=dict[str, AgentRoute])
     ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])

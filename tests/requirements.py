@@ -168,6 +168,18 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
     "mcp.cancel": Requirement("issue 4", "a cancelled call is cancelled at the upstream"),
     "mcp.names": Requirement("issue 4", "names are `{server}__{tool}`, 64 characters at most, and stable"),
+    "mcp.prompts": Requirement("issue 3, 1", "prompts are listed and got, in every cell of the eras"),
+    "mcp.resources": Requirement(
+        "issue 3, 1", "resources are listed and read, listed ones and by template, in every cell"
+    ),
+    "mcp.completion": Requirement(
+        "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
+    ),
+    "mcp.discover-union": Requirement(
+        "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
+    ),
+    "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
+    "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
@@ -216,6 +228,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.registry-search": Requirement(
         "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
     ),
+    "a2a.peers": Requirement(
+        "issue 4, Must show", "agents and clients nobody here wrote find through the gateway what they find without it"
+    ),
     # --- identity --------------------------------------------------------------------------
     "identity.token-service": Requirement(
         "RFC 6749 4.4, RFC 7523", "an agent gets a token by secret or by signed assertion"
@@ -262,6 +277,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.disconnect": Requirement("A2A 1.0.1, 3.1.2", "who leaves a stream closes it, and the task goes on"),
     "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
     "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
+    "a2a.registry-rights": Requirement("issue 4", "whoever looks finds what it may use, and nothing else"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -12,7 +12,7 @@ decision    written before anything leaves
     call          the call's id, shared with its outcome
     principal     tenant, kind, id, teams, client, issuer, credential
     chain         delegation, from the first hop: [issuer, subject, is_verified]
-    action        "call", "get", "read", "message" or "list"
+    action        "call", "get", "read", "message", "complete" or "list"
     operation     the protocol's word: `tools/call`, `SendMessage`
     route         the endpoint it came in by
     capability    kind, name, native, upstream, pin

@@ -152,7 +152,7 @@ def _explained_now(
     record = history.decision.record
     capability = _member(record, "capability")
     agent, kind = _member(record, "principal").get("id"), str(capability.get("kind", "tool"))
-    if record.get("action") == "list" or agent not in loaded.config.agents or kind not in ACTION_OF:
+    if record.get("action") not in ACTION_OF.values() or agent not in loaded.config.agents or kind not in ACTION_OF:
         return None
     asked = ExplainAsked(
         agent=str(agent),

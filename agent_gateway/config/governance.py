@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section, refuse
+from agent_gateway.config.section import FilePath, Label, Name, Pattern, Section, UriPattern, refuse
 
 Scope = Literal["tenant", "team", "agent", "capability", "edge"]
-Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*/-]+$")]
+Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0-9_.*/:+{}%-]+$")]
 """A subject, in which `*` stands for any text."""
 
 
@@ -33,7 +33,7 @@ class Toolset(Section):
     """Tools to leave out, whatever `include` says; prompts and resources too."""
     prompts: tuple[Pattern, ...] = Field(default=(), max_length=1000)
     """Prompts to show, `{upstream}__{prompt}` or a pattern. Default: none."""
-    resources: tuple[Pattern, ...] = Field(default=(), max_length=1000)
+    resources: tuple[UriPattern, ...] = Field(default=(), max_length=1000)
     """Resources and resource templates to show, by URI or pattern. Default: none."""
     tools: Mapping[Pattern, ShownTool] = Field(default={}, max_length=1000)
     """Other names and descriptions, by the tool's public name."""
@@ -64,7 +64,7 @@ class Budget(Section):
     scope: Scope | Literal["root"]
     """Whose spending is added up; `edge`: a caller's at one upstream; `root`: that of all calls that come of one."""
     match: Subject = "*"
-    """Which: `acme`, `acme/research`, `acme/planner`, `git__*`, `planner/worker`. Each has an allowance of its own."""
+    """Which: `acme`, `acme/research`, `git__*`, `prompt:git__*`, `planner/worker`. Each has an allowance of its own."""
     unit: Literal["calls", "micros"]
     """Calls, or millionths of the currency by each tool's `price_micros`."""
     limit: int = Field(ge=0, le=2**53 - 1)

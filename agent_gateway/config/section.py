@@ -94,6 +94,8 @@ AgentId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
 
+UriPattern = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,2048}$")]
+"""A URI, a URI template, or a pattern of them with `*` and `?`."""
 Pattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?-]{1,128}$")]
 """A name in which `*` stands for any run of characters and `?` for one."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from agent_gateway.config.secret import Secret, TextOrSecret
-from agent_gateway.config.section import FilePath, HttpUrl, Pattern, Seconds, is_secret_name, refuse
+from agent_gateway.config.section import FilePath, HttpUrl, Pattern, Seconds, UriPattern, is_secret_name, refuse
 from agent_gateway.config.upstreams import ToolRule, Upstream
 
 Argument = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
@@ -35,7 +35,7 @@ class McpUpstream(Upstream):
     """Rules by tool name or pattern, the upstream's own names. Later entries win, key by key; tags add up."""
     prompts: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by prompt, likewise. A prompt reads only unless a rule says otherwise."""
-    resources: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
+    resources: Mapping[UriPattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by the URI of a resource or resource template, likewise."""
     timeout_s: Seconds = 30.0
     """Seconds one call may take."""

@@ -8,6 +8,8 @@ from agent_gateway.listeners.agent import PREFIX, serve_agent
 from agent_gateway.listeners.body import Receive, Scope, Send
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.mcp import serve_mcp
+from agent_gateway.listeners.registry import PATHS as REGISTRY_PATHS
+from agent_gateway.listeners.registry import serve_registry
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
 from gateway_policies.refusal import BadRequest, NotFound, Refusal
@@ -39,6 +41,9 @@ class DataApp:
             return
         if path.startswith(PREFIX):
             await serve_agent(self._gateway, snapshot, scope, receive, send)
+            return
+        if path in REGISTRY_PATHS:
+            await serve_registry(self._gateway, snapshot, scope, receive, send)
             return
         try:
             check_head(scope["headers"], snapshot.head_rules)

@@ -3,7 +3,7 @@
 from agent_gateway import errors
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import envelope
-from mcp_registry.protocol.errors import ProtocolError, http_status
+from mcp_registry.protocol.errors import RESOURCE_NOT_FOUND, ProtocolError, http_status
 from mcp_registry.protocol.versions import Era
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -23,7 +23,11 @@ def render(id_raw: bytes | None, refusal: Refusal, era: Era, call_id: str = "") 
             data = errors.public_data(refusal, call_id)
     else:
         code = errors.wire_form(refusal).jsonrpc_code
-        status, data = http_status(code, era), errors.public_data(refusal, call_id)
+        known = errors.public_data(refusal, call_id)
+        if refusal.code == "not_found" and "uri" in refusal.details:  # a resource, whose absence has a form of its own
+            known["uri"] = refusal.details["uri"]
+            code = RESOURCE_NOT_FOUND if era == "legacy" else code
+        status, data = http_status(code, era), known
     return status, envelope.error(id_raw, code, refusal.message, data), retry_header(refusal)
 
 

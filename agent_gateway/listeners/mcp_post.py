@@ -12,6 +12,7 @@ from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_compact import serve_compact
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_lists import serve_list
+from agent_gateway.listeners.mcp_reads import complete, get_prompt, read_resource
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
@@ -87,22 +88,32 @@ async def _serve_request(request: McpRequest) -> None:
         return
     if method == "tools/call":
         await call_tool(request)
+    elif method in _READS:
+        await _READS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":
-        await _result(request, discover.discover_result(request.inbound.gateway.server(request.inbound.route)))
+        await _result(request, discover.discover_result(_server(request)))
     else:
         await _result(request, discover.EMPTY_RESULT)
+
+
+_READS = {"prompts/get": get_prompt, "resources/read": read_resource, "completion/complete": complete}
 
 
 async def _initialize(request: McpRequest) -> None:
     inbound = request.inbound
     version = discover.negotiate(request.message.parsed.get("protocolVersion"))
-    result = discover.initialize_result(version, inbound.gateway.server(inbound.route))
+    result = discover.initialize_result(version, _server(request))
     session_id = mcp_session.mint(inbound, version, mcp_client.of_handshake(request.message.params))
     await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
+
+
+def _server(request: McpRequest) -> discover.Server:
+    inbound = request.inbound
+    return inbound.gateway.server(inbound.snapshot, inbound.principal, inbound.route, request.era)
 
 
 async def _result(request: McpRequest, result: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

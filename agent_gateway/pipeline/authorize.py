@@ -22,7 +22,9 @@ def authorize(snapshot: Snapshot, exchange: Exchange, call: Call) -> Permit:
 
 def unknown(name: str, kind: Kind = "tool") -> NotFound:
     """Return the one answer for a name that is unknown, and for one that is hidden."""
-    return NotFound(f"no {kind} `{name[:128]}` here", hint=f"list the {kind}s first; names are case-sensitive")
+    facts = {"uri": name} if kind == "resource" else {}
+    hint = f"list the {kind}s first; names are case-sensitive"
+    return NotFound(f"no {kind} `{name[:128]}` here", hint=hint, details=facts)
 
 
 def refusal_of(decision: Decision, name: str, kind: Kind) -> Refusal:

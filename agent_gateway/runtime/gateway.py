@@ -37,7 +37,9 @@ from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Unavailable
 from mcp_registry.protocol import discover, envelope
-from mcp_registry.protocol.lists import ItemKind
+from mcp_registry.protocol.lists import KINDS, ItemKind
+from mcp_registry.protocol.offers import join_capabilities
+from mcp_registry.protocol.versions import Era
 
 KEEP_ALIVE_EVERY_S = 15.0
 MAX_ROUNDS_REMEMBERED = 100_000
@@ -113,10 +115,20 @@ class Gateway:
         self.parked.close()
         self.changes.ring()
 
-    def server(self, route: Route) -> discover.Server:
-        """Return how the endpoint presents itself."""
-        title = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
-        return discover.Server(self.server_info, title, list_changed=True)
+    def server(self, snapshot: Snapshot, principal: Principal, route: Route, era: Era) -> discover.Server:
+        """Return how an endpoint presents itself to a caller: by the upstreams of which it sees something."""
+        owners = {
+            capability.upstream
+            for kind in KINDS
+            for capability in self.listing(snapshot, principal, route.path, kind).visible
+        }
+        infos = {name: info for name, info in snapshot.infos.items() if name in owners}
+        declared = [info.capabilities for info in infos.values() if info.capabilities is not None]
+        capabilities = join_capabilities(declared, era, discover.SERVED_METHODS[era])
+        own = f"Tools of `{route.name}`, as far as you may call them. Denials say why and what would satisfy them."
+        theirs = discover.merge_instructions([(name, info.instructions) for name, info in infos.items()])
+        info = infos[route.view.name].server_info if route.view.is_native and route.view.name in infos else None
+        return discover.Server(info or self.server_info, f"{own}\n\n{theirs}" if theirs else own, capabilities)
 
     def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""

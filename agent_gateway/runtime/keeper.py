@@ -166,7 +166,7 @@ def _is_same(before: Seen, after: Seen) -> bool:
 
 
 def _shown(seen: Seen) -> object:
-    return (seen.card.approved, seen.card.latest)
+    return (seen.card.approved, seen.card.latest, seen.info)
 
 
 async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:

@@ -16,11 +16,21 @@ from msgspec import Raw
 import gateway_policies
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
+from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
-from agent_gateway.ports import Clock, Listed, McpUpstream
+from agent_gateway.ports import Clock, Listed, McpUpstream, ServerInfo
 from agent_gateway.runtime import governance
-from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, drifts_of, look_at_agent, paths_of, routes_of
+from agent_gateway.runtime.agents import (
+    REGISTRY,
+    UNSEEN,
+    SeenCard,
+    agents_of,
+    drifts_of,
+    look_at_agent,
+    paths_of,
+    routes_of,
+)
 from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
@@ -53,6 +63,7 @@ class Seen:
     """What one upstream showed last: its part of the catalogue, and why it shows nothing new, if so.
 
     lists     what it said, as it came: to be read again when the configuration's rules change
+    info      what it says of itself, as of the last time it did
     unlisted  lists that it has and does not give, with the public reason; what they held before stays
     """
 
@@ -60,6 +71,7 @@ class Seen:
     missing: str = ""  # public reason; empty while it answers
     lists: Mapping[ItemKind, Listed] = field(default_factory=dict[ItemKind, Listed])
     unlisted: Mapping[ItemKind, str] = field(default_factory=dict[ItemKind, str])
+    info: ServerInfo | None = None
     card: SeenCard = UNSEEN  # of an agent; it has no definitions
     grades: Sequence[Rule] = ()  # our own of an API's tools, which the operator's rules come after
 
@@ -95,7 +107,7 @@ class Provisioner:
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote])
         agent_paths = paths_of(remote)
-        endpoints = _endpoints(loaded, [*views, *agent_paths])
+        endpoints = _endpoints(loaded, [*views, *agent_paths, REGISTRY])
         try:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
@@ -120,6 +132,7 @@ class Provisioner:
             routes=_routes(config, views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
+            infos={name: info for name in kept if (info := seen[name].info) is not None},
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
             findings=(
                 *(one.text for one in loaded.findings),
@@ -225,15 +238,15 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
     """Ask one upstream for its lists or its card; what it showed before stays known when it does not answer."""
     config = loaded.config.upstreams[name]
     if isinstance(upstream, HttpAgent):
-        card = await look_at_agent(
-            upstream, service_principal(loaded.config), before.card if before is not None else None
-        )
+        itself, seen = service_principal(loaded.config), before.card if before is not None else None
+        card = await look_at_agent(upstream, itself, seen, card_keys_of(loaded, name))
         return Seen(UpstreamCatalog(name, (), ()), card.missing, card=card)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
             tools = await upstream.list_items("tools", service_principal(loaded.config))
             others: list[ItemKind] = [kind for kind in KINDS if kind != "tools"]
             looked = await asyncio.gather(*(_look_at_list(loaded, kind, upstream) for kind in others))
+            info = await _look_at_info(loaded, upstream) or (before.info if before is not None else None)
     except TimeoutError:
         return _unseen(name, before, "its list did not come in time")
     except Refusal as refusal:
@@ -246,7 +259,7 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
         else:
             unlisted[kind] = found
             lists[kind] = before.lists.get(kind, Listed()) if before is not None else Listed()
-    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, grades=grades_of(upstream))
+    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, info=info, grades=grades_of(upstream))
     return await look_back(loaded, name, seen)
 
 
@@ -256,6 +269,13 @@ async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -
         return await upstream.list_items(kind, service_principal(loaded.config))
     except Refusal as refusal:
         return refusal.message
+
+
+async def _look_at_info(loaded: Loaded, upstream: McpUpstream) -> ServerInfo | None:
+    try:
+        return await upstream.server_info(service_principal(loaded.config))
+    except Refusal:
+        return None
 
 
 async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
@@ -277,6 +297,13 @@ async def _read(loaded: Loaded, name: str, seen: Seen) -> UpstreamCatalog:
     part = await asyncio.to_thread(read_upstream, UpstreamItems(name, definitions, frozenset(config.tags), rules))
     silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in seen.unlisted.items())
     return replace(part, findings=(*part.findings, *silent))
+
+
+def card_keys_of(loaded: Loaded, name: str) -> str | None:
+    """Return the key set that an agent's card must be signed with, None when signatures do not count."""
+    config = loaded.config.upstreams[name]
+    path = config.card_keys_path if isinstance(config, A2aUpstream) else None
+    return None if path is None else loaded.key_sets[path]
 
 
 def _unseen(name: str, before: Seen | None, why: str) -> Seen:

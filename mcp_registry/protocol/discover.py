@@ -5,7 +5,7 @@ Source: MCP 2026-07-28, basic/discovery; 2025-11-25, basic/lifecycle.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -19,10 +19,11 @@ from mcp_registry.protocol.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_
 MAX_INSTRUCTIONS_CHARS: Final = 4_096  # of one upstream
 MAX_MERGED_CHARS: Final = 32_768
 
+USES: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")  # governed calls
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
-        "legacy": frozenset({"initialize", "ping", *BY_METHOD, "tools/call"}),
-        "modern": frozenset({"server/discover", *BY_METHOD, "tools/call"}),
+        "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES}),
+        "modern": frozenset({"server/discover", *BY_METHOD, *USES}),
     }
 )
 TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
@@ -44,15 +45,15 @@ EMPTY_RESULT: Final = b"{}"  # the answer to a legacy `ping`
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The gateway as one endpoint shows itself.
+    """An endpoint as it shows itself to one caller.
 
-    info          raw JSON: name and version of the gateway
-    list_changed  whether the endpoint tells when its tools change
+    info          raw JSON: name and version, of the gateway or of the one upstream behind it
+    capabilities  as `offers.join_capabilities` makes them
     """
 
     info: Raw
     instructions: str | None = None
-    list_changed: bool = False
+    capabilities: Mapping[str, object] = field(default_factory=lambda: {"tools": {}})
 
 
 def require_method(method: str, era: Era) -> None:
@@ -75,7 +76,7 @@ def initialize_result(version: str, server: Server) -> bytes:
     """Write the raw result of `initialize`; `version` comes from `negotiate`."""
     result: dict[str, object] = {
         "protocolVersion": version,
-        "capabilities": _capabilities(server),
+        "capabilities": server.capabilities,
         "serverInfo": server.info,
     }
     if server.instructions:
@@ -88,7 +89,7 @@ def discover_result(server: Server) -> bytes:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": list(MODERN_VERSIONS),
-        "capabilities": _capabilities(server),
+        "capabilities": server.capabilities,
         "ttlMs": 0,
         "cacheScope": "private",
         "_meta": {META_SERVER_INFO: server.info},
@@ -114,7 +115,3 @@ def merge_instructions(parts: Sequence[tuple[str, str | None]]) -> str | None:
             break
         merged += section
     return merged.rstrip() or None
-
-
-def _capabilities(server: Server) -> dict[str, object]:
-    return {"tools": {"listChanged": True} if server.list_changed else {}}

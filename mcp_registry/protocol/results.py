@@ -52,6 +52,39 @@ def call_result(result: Raw, source: Era, reader: Reader) -> Raw:
     return _to_legacy(result, reader) if is_changed else result
 
 
+def read_result(method: str, result: Raw, source: Era, reader: Reader) -> Raw:
+    """Return the raw result of `prompts/get`, `resources/read` or `completion/complete` likewise.
+
+    What a resource holds is for this caller alone, whatever the upstream says of caches: policy decided it.
+    """
+    head = _read_head(result, source, reader)
+    if reader.era == "modern":
+        made = _to_modern(result, head, source, reader)
+        is_complete = head.resultType in (UNSET, "complete") or source == "legacy"
+        return _for_one_caller(made, source) if is_complete and method == "resources/read" else made
+    if source == "legacy" and reader.version not in _BEFORE_LINKS:
+        return result
+    members = envelope.read_object(result)
+    changes = _without_modern(members) if source == "modern" else {}
+    if method == "prompts/get":
+        changes |= _message_changes(members, reader.version)
+    return Raw(envelope.write(envelope.edit(members, changes))) if changes else result
+
+
+def with_uri_prefix(result: Raw, prefix: str) -> Raw:
+    """Return the raw result of a `resources/read` with `prefix` before each of its URIs."""
+    members = envelope.read_object(result)
+    try:
+        contents = [envelope.read_object(one) for one in _BLOCKS.decode(members.get("contents", _NO_BLOCKS))]
+        shown = [
+            envelope.edit(one, {"uri": envelope.write(prefix + _TEXT.decode(one["uri"]))}) if "uri" in one else one
+            for one in contents
+        ]
+    except msgspec.DecodeError:
+        return result
+    return Raw(envelope.write(envelope.edit(members, {"contents": envelope.write(shown)}))) if shown else result
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list of ours.
@@ -139,13 +172,42 @@ def _to_modern(result: Raw, head: _Head, source: Era, reader: Reader) -> Raw:
     return Raw(b"{%b%b" % (added, inside) if inside == b"}" else b"{%b,%b" % (added, inside))
 
 
+def _for_one_caller(result: Raw, source: Era) -> Raw:
+    """Return a complete modern result of a read with the cache hints it must have: private, for as long as allowed."""
+    hints = _HINTS.decode(result)
+    changes: dict[str, bytes | None] = {}
+    if hints.cacheScope != "private" or source == "legacy":
+        changes["cacheScope"] = b'"private"'
+    if source == "legacy" or not isinstance(hints.ttlMs, int) or isinstance(hints.ttlMs, bool):
+        changes["ttlMs"] = b"0"
+    return Raw(envelope.write(envelope.edit(envelope.read_object(result), changes))) if changes else result
+
+
 def _to_legacy(result: Raw, reader: Reader) -> Raw:
     members = envelope.read_object(result)
+    changes = _without_modern(members) | _content_changes(members, reader.version)
+    return Raw(envelope.write(envelope.edit(members, changes))) if changes else result
+
+
+def _without_modern(members: RawObject) -> dict[str, bytes | None]:
     changes: dict[str, bytes | None] = {name: None for name in MODERN_ONLY if name in members}
     if "_meta" in members:
         changes |= _without_server_info(members["_meta"])
-    changes |= _content_changes(members, reader.version)
-    return Raw(envelope.write(envelope.edit(members, changes))) if changes else result
+    return changes
+
+
+def _message_changes(members: RawObject, version: str) -> dict[str, bytes | None]:
+    """Return the change to a prompt's `messages` that a legacy version needs."""
+    try:
+        messages = [envelope.read_object(one) for one in _BLOCKS.decode(members.get("messages", _NO_BLOCKS))]
+    except msgspec.DecodeError:
+        return {}
+    shown = [
+        envelope.edit(one, {"content": _as_text_if_unknown(one["content"], version)}) if "content" in one else one
+        for one in messages
+    ]
+    is_changed = any(new.get("content") is not old.get("content") for new, old in zip(shown, messages, strict=True))
+    return {"messages": envelope.write(shown)} if is_changed else {}
 
 
 def _without_server_info(meta: Raw) -> dict[str, bytes | None]:
@@ -205,6 +267,11 @@ def _is_object_schema(schema: Raw) -> bool:
         return False
 
 
+class _Hints(msgspec.Struct):
+    cacheScope: object = None  # noqa: N815 - the wire's word
+    ttlMs: object = None  # noqa: N815 - the wire's word
+
+
 class _Block(msgspec.Struct):
     type: str
 
@@ -219,3 +286,5 @@ _BLOCKS: Final = msgspec.json.Decoder(list[Raw])
 _BLOCK: Final = msgspec.json.Decoder(_Block)
 _SCHEMA: Final = msgspec.json.Decoder(_Schema)
 _NO_BLOCKS: Final = Raw(b"[]")
+_HINTS: Final = msgspec.json.Decoder(_Hints)
+_TEXT: Final = msgspec.json.Decoder(str)

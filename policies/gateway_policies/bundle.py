@@ -127,7 +127,8 @@ class PolicyBundle:
     # --- one call --------------------------------------------------------------------------
 
     def decide(self, call: Call) -> Decision:
-        """Decide `call`. A `list` of a capability is permitted when it is visible.
+        """Decide `call`. A `list` of a capability is permitted when it is visible; to `complete` its arguments,
+        when it may be used for some of them here and now.
 
         Never raises for what a caller sent. Codes of a forbid: `forbidden` (a forbid
         holds), `no_permit` (nothing allows it), `argument_type` (a policy must read an
@@ -136,6 +137,8 @@ class PolicyBundle:
         plan = self.plan(call.principal, call.capability, call.route)
         if call.action == "list":
             return self._listing(plan)
+        if call.action == "complete":
+            return self._usable(plan, call)
         if call.action != ACTION_OF[call.capability.kind]:
             return self._refuse("policy_error", (_UNSURE,))
         return plan.fixed or self._decide(plan, call)
@@ -252,6 +255,15 @@ class PolicyBundle:
             if any(path[: len(wrong.path)] == wrong.path for path in reads[position].values | reads[position].presence)
         ]
         return Reason(readers[0].id, wrong.text, "a policy reads it")
+
+    def _usable(self, plan: Plan, call: Call) -> Decision:
+        now = clock_parts(call.at)
+        if not plan.is_known or now is None:
+            return self._refuse("policy_error", (_UNSURE,), is_visible=plan.is_visible)
+        known = {**call_context(call.principal, call.route), "operation": call.operation, "now": now}
+        if is_visible(self.rules, plan.policies, Scene(plan.principal, plan.resource, known, self.standing)):
+            return Decision("permit", (), self.stamp)
+        return self._refuse("no_permit", (), is_visible=plan.is_visible)
 
     def _listing(self, plan: Plan) -> Decision:
         if plan.is_visible:

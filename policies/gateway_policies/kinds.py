@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 Kind = Literal["tool", "prompt", "resource", "agent", "skill"]
-Action = Literal["call", "get", "read", "message", "list"]
+Action = Literal["call", "get", "read", "message", "list", "complete"]
+"""What is done. `list` and `complete` are no actions of Cedar's: they ask whether something may be used for some
+arguments, `list` at some time, `complete` now and in this operation."""
 
 GROUP: Final = "use"  # the action group that holds every action
 

@@ -94,7 +94,7 @@ async def rpc(
         "mcp-protocol-version": VERSION,
         "mcp-method": method,
     }
-    name = (params or {}).get("name")
+    name = (params or {}).get("uri" if method == "resources/read" else "name")
     if isinstance(name, str):
         headers["mcp-name"] = name
     return await client.post(path, content=msgspec.json.encode(body), headers=headers)

@@ -11,7 +11,8 @@ from typing import Literal
 Era = Literal["both", "legacy", "modern"]
 
 MAIN = Path(__file__).with_name("mcp_server_main.py")
-TOOLS = 14  # that it has
+CATALOG = Path(__file__).with_name("mcp_catalog_main.py")  # prompts, resources, templates, completions
+TOOLS = 14  # that `MAIN` has
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,22 @@ class HttpServer:
         return f"http://127.0.0.1:{self.port}/mcp"
 
 
-def server_command(*flags: str, era: Era = "both") -> tuple[str, ...]:
+def server_command(*flags: str, era: Era = "both", main: Path = MAIN) -> tuple[str, ...]:
     """Return command and arguments of the server on stdio."""
-    return (sys.executable, str(MAIN), "stdio", "--era", era, *flags)
+    return (sys.executable, str(main), "stdio", "--era", era, *flags)
 
 
 @contextmanager
-def start_http_server(*, era: Era = "both", is_json: bool = False, is_stateless: bool = False) -> Generator[HttpServer]:
+def start_http_server(
+    *, era: Era = "both", is_json: bool = False, is_stateless: bool = False, main: Path = MAIN
+) -> Generator[HttpServer]:
     """Run the server on a free loopback port until the block ends (starting takes a second or two: share it).
 
     era      `legacy` refuses modern requests with 400, as servers of that era do; `modern` the reverse
     is_json  answer with JSON instead of an event stream
     """
     flags = [flag for flag, is_on in (("--json", is_json), ("--stateless", is_stateless)) if is_on]
-    command = [sys.executable, str(MAIN), "http", "--era", era, *flags]
+    command = [sys.executable, str(main), "http", "--era", era, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

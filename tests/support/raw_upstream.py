@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import orjson
@@ -120,11 +120,14 @@ def definition(name: str, schema: object = None) -> dict[str, Any]:
 
 @asynccontextmanager
 async def raw_upstream(
-    tools: Mapping[str, Tool], definitions: Sequence[dict[str, Any]] | None = None
+    tools: Mapping[str, Tool],
+    definitions: Sequence[dict[str, Any]] | None = None,
+    replies: Mapping[str, object] | None = None,
 ) -> AsyncGenerator[RawUpstream]:
     """Serve `tools` on a loopback port until the block ends.
 
     definitions  what the list shows instead of one plain definition per tool; read anew for each list
+    replies      results of other methods by name (bytes are raw JSON; `{"error": …}` alone is an error); read anew too
     """
     shown = definitions if definitions is not None else [definition(name) for name in tools]
 
@@ -140,8 +143,12 @@ async def raw_upstream(
                 upstream.calls.append(call)
                 await tools.get(call.name, echo)(call)
                 continue
-            result: dict[str, Any] = {"tools": shown} if message.get("method") == "tools/list" else DISCOVERED
-            await peer.say(http(orjson.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})))
+            method = str(message.get("method"))
+            reply = (replies or {}).get(method, {"tools": shown} if method == "tools/list" else DISCOVERED)
+            raw = reply if isinstance(reply, bytes) else orjson.dumps(reply)
+            is_error = isinstance(reply, dict) and list(cast("dict[str, object]", reply)) == ["error"]
+            member = b'"error":%b' % raw[9:-1] if is_error else b'"result":%b' % raw
+            await peer.say(http(b'{"jsonrpc":"2.0","id":%b,%b}' % (orjson.dumps(message.get("id")), member)))
 
     async with raw_server(behave) as server:
         upstream = RawUpstream(server)

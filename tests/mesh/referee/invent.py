@@ -1,6 +1,7 @@
 """Arguments that a tool's schema takes, invented: the same for the same seed."""
 
 import re
+import re._parser as _parser  # what `re` itself reads patterns with
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
@@ -152,7 +153,7 @@ def _text(schema: dict[str, Any]) -> str:
         return "text/plain"
     pattern = schema.get("pattern")
     if pattern:
-        for one in _PATTERNS:
+        for one in (*_PATTERNS, spelled(pattern)):
             try:
                 if re.search(pattern, one) and least <= len(one) <= most:
                     return one
@@ -162,3 +163,43 @@ def _text(schema: dict[str, Any]) -> str:
     if len(text) < least:
         text += "a" * (least - len(text))
     return text[:most] if schema.get("format") is None else text
+
+
+def spelled(pattern: str) -> str:
+    """Return a text that a plain pattern matches: literals, sets, repeats and groups; empty when it is not plain."""
+    try:
+        return "".join(_node(operation, argument) for operation, argument in _parser.parse(pattern))
+    except (re.error, KeyError, RecursionError, ValueError):
+        return ""
+
+
+def _node(operation: Any, argument: Any) -> str:
+    match str(operation):
+        case "LITERAL":
+            return chr(argument)
+        case "IN":
+            return _member(argument)
+        case "ANY" | "NOT_LITERAL":
+            return "a"
+        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+            least, most, inner = argument
+            return "".join(_node(*one) for one in inner) * (max(int(least), 1) if int(most) else 0)
+        case "SUBPATTERN":
+            return "".join(_node(*one) for one in argument[3])
+        case "BRANCH":
+            return "".join(_node(*one) for one in argument[1][0])
+        case _:
+            return ""
+
+
+def _member(members: Any) -> str:
+    kind, value = members[0]
+    if str(kind) == "NEGATE":
+        return "a"
+    if str(kind) == "RANGE":
+        return chr(value[0])
+    return (
+        {"CATEGORY_DIGIT": "1", "CATEGORY_WORD": "a", "CATEGORY_SPACE": " "}[str(value)]
+        if str(kind) == "CATEGORY"
+        else chr(value)
+    )

@@ -22,6 +22,7 @@ import jsonschema_rs
 
 from agent_gateway.mesh.approved import Made, make
 from agent_gateway.mesh.sources import from_path
+from context_mesh.openapi.files import BrokenReference
 from context_mesh.openapi.tool import Tool
 from context_mesh.wire.address import Site, filled
 from context_mesh.wire.plan import Placing, Secret, plan
@@ -33,9 +34,11 @@ from mesh.referee.upgraded import upgraded
 
 SKIPPED: Final = 75
 WANTED_SHARE: Final = 0.99
+MAX_INLINED: Final = 24  # references inside of one another
 TRIES: Final = 4  # inventions per operation until one fits the tool's own schema
 SMALL_SET: Final = Path(__file__).parents[2] / "data" / "openapi"
 _CODE: Final = re.compile(r'"code"\s*:\s*"(E\d{4})"')
+_CREDENTIAL_PLACES: Final = ("header", "query", "cookie")
 _ENDINGS: Final = (".json", ".yaml", ".yml", ".gz")
 
 
@@ -109,6 +112,27 @@ def judged(path: Path) -> Outcome:
     return outcome
 
 
+def _inlined(made: Made, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a description in one file: what stands in other files is put where it is referred to, circles cut."""
+    files = made.document.files
+
+    def walk(value: Any, file: str, above: tuple[tuple[str, str], ...]) -> Any:
+        if isinstance(value, list):
+            return [walk(item, file, above) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("$ref"), str) and (file or not value["$ref"].startswith("#")):
+            try:
+                place = files.resolve(value["$ref"], file)
+            except BrokenReference:
+                return {}
+            key = (place.file, place.pointer)
+            return {} if key in above or len(above) > MAX_INLINED else walk(place.value, place.file, (*above, key))
+        return {name: walk(item, file, above) for name, item in value.items()}
+
+    return walk(entry, "", ())
+
+
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a description without servers below its root: every call goes to the referee."""
     paths = {
@@ -127,7 +151,10 @@ def _send_all(made: Made, url: str, outcome: Outcome) -> None:
         for number, tool in enumerate(made.toolbox.tools):
             outcome.calls += 1
             cause = _sent(client, tool, url, number)
-            if cause:
+            if cause.startswith("500"):
+                outcome.calls -= 1
+                outcome.causes["not judged: the referee itself fails (500)"] += 1
+            elif cause:
                 outcome.causes[cause.partition(":")[0]] += 1
                 outcome.refused.append(f"{tool.operation.key}: {cause}")
             else:
@@ -139,9 +166,11 @@ def _sent(client: httpx2.Client, tool: Tool, url: str, seed: int) -> str:
     arguments = _invented(tool, seed)
     if arguments is None:
         return "not invented: no arguments that fit the tool's own schema"
+    hidden = [one for one in tool.operation.parameters if one.is_hidden and one.required]
     servers = {urljoin(url + "/", filled(server, {})).rstrip("/"): url for server in tool.operation.servers}
     try:
         secrets = [_secret(need.scheme) for need in next((one for one in tool.operation.security if one), ())]
+        secrets += [Secret(one.location, one.name, "token") for one in hidden if one.location in _CREDENTIAL_PLACES]
         planned = plan(tool.operation, arguments, Placing(Site(url, servers), tool.arguments), secrets)
     except Refusal as refused:
         return f"not planned: {refused.message}"

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway_policies.bundle import MAX_MEMO, MAX_NEAR, compile_bundle
-from gateway_policies.decision import Permit
+from gateway_policies.call import Capability
+from gateway_policies.decision import Decision, Permit
 from gateway_policies.sources import PolicyErrors, PolicySource
 from gateway_policies.world import World
 from support.policy_worlds import (
@@ -114,6 +115,27 @@ def test_a_changed_definition_is_not_the_known_one() -> None:
     made = bundle("permit(principal, action, resource);")
     assert made.visible(PLANNER, [replace(LOG, risk=0), replace(PUSH)]) == [PUSH]
     assert made.decide(call(PLANNER, replace(LOG, pin="other"))).code == "policy_error"
+
+
+def test_arguments_are_completed_where_some_may_be_used_here_and_now() -> None:
+    made = bundle(
+        PATHS
+        + 'forbid(principal, action, resource) when { context.operation like "completion/*" && resource.risk > 5 };'
+        + "forbid(principal, action, resource) unless { context.now.hour == 12 };"
+    )
+
+    def completing(capability: Capability, at: float = MONDAY_NOON) -> Decision:
+        asked = call(PLANNER, capability, at=at, operation="completion/complete")
+        return made.decide(replace(asked, action="complete"))
+
+    assert completing(LOG).is_permit
+    assert not made.decide(call(PLANNER, LOG)).is_permit
+    later = completing(LOG, MONDAY_NOON + 3600)
+    assert (later.code, later.is_visible) == ("no_permit", True)
+    assert completing(PUSH).code == "no_permit"
+    assert (completing(NOW).code, completing(NOW).is_visible) == ("no_permit", False)
+    assert completing(LOG, float("nan")).code == "policy_error"
+    assert completing(Capability("git__new", "new", "git")).code == "policy_error"
 
 
 def test_listing_one_capability_is_permitted_when_it_is_visible() -> None:

@@ -11,7 +11,11 @@ from mcp_registry.protocol.discover import Server, merge_instructions, negotiate
 from mcp_registry.protocol.errors import ProtocolError
 from mcp_registry.protocol.versions import Era
 
-SERVER = Server(info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}'), instructions="be kind", list_changed=True)
+SERVER = Server(
+    info=Raw(b'{"name":"agent-gateway","version":"0.1.0"}'),
+    instructions="be kind",
+    capabilities={"tools": {"listChanged": True}},
+)
 BARE = Server(info=SERVER.info)
 
 
