@@ -1,12 +1,15 @@
 """Arguments that a tool's schema takes, invented: the same for the same seed."""
 
+import importlib
 import re
-import re._parser as _parser  # what `re` itself reads patterns with
 from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
+from mesh.referee.kinds import is_list, is_object
+
 MAX_DEPTH: Final = 6
+_PARSER: Any = importlib.import_module("re._parser")  # what `re` itself reads patterns with
 _FORMATS: Final = {
     "date": "2026-01-31", "date-time": "2026-01-31T12:00:00Z", "time": "12:00:00Z", "email": "a@example.com",
     "uuid": "123e4567-e89b-42d3-a456-426614174000", "uri": "https://example.com/x", "url": "https://example.com/x",
@@ -35,10 +38,10 @@ class Inventor:
     def arguments(self) -> dict[str, Any]:
         """Return arguments: everything that is required, and some of the rest."""
         value = self._value(self._root, 0)
-        return value if isinstance(value, dict) else {}
+        return value if is_object(value) else {}
 
     def _value(self, schema: Any, depth: int) -> Any:
-        if not isinstance(schema, dict):
+        if not is_object(schema):
             return "x"
         if "$ref" in schema:
             found = self._root.get("$defs", {}).get(str(schema["$ref"]).removeprefix("#/$defs/"), {})
@@ -56,13 +59,13 @@ class Inventor:
 
     def _choice(self, schema: dict[str, Any], keyword: str, depth: int) -> Any:
         rest = {name: one for name, one in schema.items() if name not in ("oneOf", "anyOf")}
-        options = [one for one in schema[keyword] if not (isinstance(one, dict) and one.get("type") == "null")]
+        options = [one for one in schema[keyword] if not (is_object(one) and one.get("type") == "null")]
         chosen = self._resolved(options[0] if options else {})
         return self._value(self._merged({"allOf": [rest, chosen]}), depth)
 
     def _resolved(self, schema: Any) -> Any:
         for _ in range(10):
-            if not isinstance(schema, dict) or "$ref" not in schema:
+            if not is_object(schema) or "$ref" not in schema:
                 return schema
             found = self._root.get("$defs", {}).get(str(schema["$ref"]).removeprefix("#/$defs/"), {})
             schema = {**found, **{k: v for k, v in schema.items() if k != "$ref"}}
@@ -72,7 +75,7 @@ class Inventor:
         whole = {name: one for name, one in schema.items() if name != "allOf"}
         for part in schema.get("allOf", ()):
             held = self._resolved(part)
-            if not isinstance(held, dict):
+            if not is_object(held):
                 continue
             if "allOf" in held and depth < MAX_DEPTH:
                 held = self._merged(held, depth + 1)
@@ -97,7 +100,7 @@ class Inventor:
 
     def _typed(self, schema: dict[str, Any], depth: int) -> Any:
         kind = schema.get("type")
-        if isinstance(kind, list):
+        if is_list(kind):
             kind = next((one for one in kind if one != "null"), "null")
         if kind is None:
             kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
@@ -125,11 +128,11 @@ class Inventor:
         for name in required:
             if name not in found:
                 rest = schema.get("additionalProperties", {})
-                found[name] = self._value(rest if isinstance(rest, dict) else {}, depth + 1)
+                found[name] = self._value(rest if is_object(rest) else {}, depth + 1)
         if not found and schema.get("minProperties"):
             rest = schema.get("additionalProperties")
             names = list(properties) or ["a"]
-            found[names[0]] = self._value(properties.get(names[0], rest if isinstance(rest, dict) else {}), depth + 1)
+            found[names[0]] = self._value(properties.get(names[0], rest if is_object(rest) else {}), depth + 1)
         return found
 
 
@@ -168,7 +171,7 @@ def _text(schema: dict[str, Any]) -> str:
 def spelled(pattern: str) -> str:
     """Return a text that a plain pattern matches: literals, sets, repeats and groups; empty when it is not plain."""
     try:
-        return "".join(_node(operation, argument) for operation, argument in _parser.parse(pattern))
+        return "".join(_node(operation, argument) for operation, argument in _PARSER.parse(pattern))
     except (re.error, KeyError, RecursionError, ValueError):
         return ""
 

@@ -29,6 +29,7 @@ from context_mesh.wire.plan import Placing, Secret, plan
 from demos.environments import EnvironmentFailed, ensure
 from gateway_policies.refusal import Refusal
 from mesh.referee.invent import Inventor
+from mesh.referee.kinds import is_list, is_object
 from mesh.referee.steady import ENVIRONMENT, CannotReadIt, steady
 from mesh.referee.upgraded import upgraded
 
@@ -36,7 +37,7 @@ SKIPPED: Final = 75
 WANTED_SHARE: Final = 0.99
 MAX_INLINED: Final = 24  # references inside of one another
 TRIES: Final = 4  # inventions per operation until one fits the tool's own schema
-SMALL_SET: Final = Path(__file__).parents[2] / "data" / "openapi"
+SMALL_SET: Final = Path(__file__).parents[2] / "specs"
 _CODE: Final = re.compile(r'"code"\s*:\s*"(E\d{4})"')
 _CREDENTIAL_PLACES: Final = ("header", "query", "cookie")
 _ENDINGS: Final = (".json", ".yaml", ".yml", ".gz")
@@ -102,9 +103,8 @@ def judged(path: Path) -> Outcome:
     files = {name: body for name in made.document.files.read if name and (body := sources.read(name)) is not None}
     with tempfile.TemporaryDirectory() as place:
         try:
-            with steady(
-                Path(place), _plain(upgraded(entry)), files, sources.entry.removesuffix(".yaml") + ".json"
-            ) as url:
+            whole = _inlined(made, entry) if files else entry
+            with steady(Path(place), _plain(upgraded(whole))) as url:
                 _send_all(made, url, outcome)
         except CannotReadIt as error:
             words = str(error).strip().splitlines()
@@ -117,9 +117,9 @@ def _inlined(made: Made, entry: dict[str, Any]) -> dict[str, Any]:
     files = made.document.files
 
     def walk(value: Any, file: str, above: tuple[tuple[str, str], ...]) -> Any:
-        if isinstance(value, list):
+        if is_list(value):
             return [walk(item, file, above) for item in value]
-        if not isinstance(value, dict):
+        if not is_object(value):
             return value
         if isinstance(value.get("$ref"), str) and (file or not value["$ref"].startswith("#")):
             try:
@@ -137,9 +137,9 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a description without servers below its root: every call goes to the referee."""
     paths = {
         path: {
-            name: {key: value for key, value in one.items() if key != "servers"} if isinstance(one, dict) else one
+            name: {key: value for key, value in one.items() if key != "servers"} if is_object(one) else one
             for name, one in item.items() if name != "servers"
-        } if isinstance(item, dict) else item
+        } if is_object(item) else item
         for path, item in entry.get("paths", {}).items()
     }  # fmt: skip
     version = "3.1.0" if str(entry.get("openapi", "")).startswith("3.2") else entry.get("openapi")
@@ -178,7 +178,7 @@ def _sent(client: httpx2.Client, tool: Tool, url: str, seed: int) -> str:
         planned_url = url + planned.url
     else:
         planned_url = planned.url
-    headers = [(name.encode(), value.encode()) for name, value in planned.headers]
+    headers = [(name.encode(), value.encode()) for name, value in (*planned.headers, ("accept-encoding", "identity"))]
     try:
         response = _asked(client, planned.method, planned_url, headers, planned.body)
     except httpx2.HTTPError as error:
@@ -203,6 +203,7 @@ def _asked(
 def _invented(tool: Tool, seed: int) -> Mapping[str, Any] | None:
     schema = json.loads(json.dumps(tool.full_schema))
     validator = jsonschema_rs.validator_for(schema)
+    arguments: dict[str, Any] = {}
     for attempt in range(TRIES):
         arguments = Inventor(schema, seed + attempt * 7919).arguments()
         if validator.is_valid(arguments):

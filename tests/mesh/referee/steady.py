@@ -30,16 +30,11 @@ def binary() -> Path:
 
 
 @contextlib.contextmanager
-def steady(folder: Path, description: Mapping[str, Any], files: Mapping[str, bytes], entry: str) -> Generator[str]:
-    """Serve a mock of a description (3.0 or 3.1) and the files it refers to; yield its URL."""
+def steady(folder: Path, description: Mapping[str, Any]) -> Generator[str]:
+    """Serve a mock of a description (3.0 or 3.1) that is one file; yield its URL."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
-    for name, body in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    path = folder / entry
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = folder / "openapi.json"
     path.write_text(json.dumps({**description, "servers": [{"url": url}]}, default=str))
     words = [str(binary()), "-p", str(port), "--host", "127.0.0.1", "--no-color", "-q", str(path)]
     log = folder / "steady.log"

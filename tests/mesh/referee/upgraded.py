@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+from mesh.referee.kinds import is_list, is_object
+
 _PARAMETER: Final = ("name", "in", "description", "required")
 _COLLECTIONS: Final = {
     "multi": {"style": "form", "explode": True}, "ssv": {"style": "spaceDelimited", "explode": False},
@@ -24,9 +26,7 @@ def upgraded(old: dict[str, Any]) -> dict[str, Any]:
     for path, item in old.get("paths", {}).items():
         shared = [_found(old, one) for one in item.get("parameters", ())]
         new["paths"][path] = {
-            method: _operation(old, one, shared)
-            for method, one in item.items()
-            if method in METHODS and isinstance(one, dict)
+            method: _operation(old, one, shared) for method, one in item.items() if method in METHODS and is_object(one)
         }
     return new
 
@@ -88,9 +88,9 @@ def _bare(each: dict[str, Any]) -> Any:
 
 
 def _schema(schema: Any) -> Any:
-    if isinstance(schema, list):
+    if is_list(schema):
         return [_schema(one) for one in schema]
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         return schema
     new = {key: _schema(value) for key, value in schema.items() if not key.startswith("x-")}
     if new.get("type") == "file":
