@@ -32,6 +32,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
+    "audit.edge-refusals": Requirement(
+        "issue 2, bad input",
+        "what is refused before an app is asked leaves one record, within a bound",
+    ),
     "fast-path-is-invisible": Requirement(
         "DESIGN, choices",
         "plain calls get the same answers, records and upstream requests by either way through the gateway",
@@ -78,6 +83,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.drift-is-classed": Requirement(
+        "issue 5, 4",
+        "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
+    ),
     "mesh.wire-table": Requirement(
         "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
     ),
@@ -163,6 +172,8 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3",
         "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
     ),
+    "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
+    "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
@@ -189,6 +200,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
     ),
     "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
+    "mcp.changes.resources": Requirement(
+        "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
+    ),
+    "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(

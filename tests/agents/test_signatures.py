@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import orjson
 import pytest
 from joserfc.jwk import ECKey
