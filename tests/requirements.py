@@ -32,6 +32,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
+    "audit.edge-refusals": Requirement(
+        "issue 2, bad input",
+        "what is refused before an app is asked leaves one record, within a bound",
+    ),
     "fast-path-is-invisible": Requirement(
         "DESIGN, choices",
         "plain calls get the same answers, records and upstream requests by either way through the gateway",
@@ -78,6 +83,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.drift-is-classed": Requirement(
+        "issue 5, 4",
+        "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
+    ),
     "mesh.wire-table": Requirement(
         "issue 5, 3", "each of the 74 calls of the wire table is exactly the bytes that the specifications want"
     ),
@@ -156,6 +165,8 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3",
         "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
     ),
+    "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
+    "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
@@ -182,6 +193,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
     ),
     "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
+    "mcp.changes.resources": Requirement(
+        "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
+    ),
+    "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
@@ -270,6 +285,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.disconnect": Requirement("A2A 1.0.1, 3.1.2", "who leaves a stream closes it, and the task goes on"),
     "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
     "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
+    "a2a.registry-rights": Requirement("issue 4", "whoever looks finds what it may use, and nothing else"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -132,6 +132,7 @@ def _configuration(router: APIRouter, gateway: Gateway, keeper: Keeper) -> None:
     async def reload(request: Request) -> Reloaded:
         """Serve what the file says now. A file that does not load changes nothing: `problem` says why."""
         log(logging.INFO, "an operator asked for a reload", operator=request.state.operator.id)
+        gateway.siblings.tell("reload")
         is_served = await keeper.reload(gateway)
         return Reloaded(served=is_served, snapshot=gateway.snapshot.id, problem=keeper.last_problem)
 

@@ -13,6 +13,7 @@ from agent_gateway.config.problems import Fault
 from agent_gateway.config.problems import Path as KeyPath
 from agent_gateway.config.root import Config
 from agent_gateway.config.secret import Secret
+from agent_gateway.config.upstream_a2a import A2aUpstream
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
 MAX_POLICY_FILES: Final = 1000
@@ -51,9 +52,16 @@ def read_policies(config: Config, base: Path) -> tuple[tuple[TextFile, ...], lis
 
 
 def read_key_sets(config: Config, base: Path) -> tuple[dict[str, str], list[Fault]]:
-    """Return the JWK sets that agents' credentials name, by path as written, and what is wrong with them."""
+    """Return the JWK sets that agents' credentials and cards name, by path as written, and what is wrong with them."""
     found: dict[str, str] = {}
     faults: list[Fault] = []
+    for name, upstream in config.upstreams.items():
+        path = upstream.card_keys_path if isinstance(upstream, A2aUpstream) else None
+        if path is not None:
+            try:
+                found[path] = _read_text(base / path)
+            except _Unreadable as error:
+                faults.append(Fault(("upstreams", name, "card_keys"), f"`{path}` {error}"))
     for name, agent in config.agents.items():
         for at, credential in enumerate(agent.credentials):
             if not isinstance(credential, PrivateKeyJwt):

@@ -1,7 +1,7 @@
 """A2A upstreams: remote agents, each behind an endpoint of its own, `/a2a/{name}`."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,8 @@ class A2aUpstream(Upstream):
     """Base URL of the agent. No message goes to another origin, whatever its card says."""
     card: HttpUrl | None = None
     """Where its card is. Default: `/.well-known/agent-card.json` below `url`."""
+    card_keys: Annotated[str, Field(pattern=r"^file:\S.*$", max_length=1024)] | None = None
+    """Public keys that its card must be signed with: `file:path` of a JWK set. Default: signatures do not count."""
     endpoint: HttpUrl | None = None
     """Where its operations are, on the origin of `url`. Default: the path that its card names."""
     binding: Literal["auto", "jsonrpc", "http+json"] = "auto"
@@ -52,6 +54,10 @@ class A2aUpstream(Upstream):
     def urls(self) -> Mapping[str, str]:
         named = {"url": self.url, "card": self.card, "endpoint": self.endpoint}
         return {key: url for key, url in named.items() if url is not None}
+
+    @property
+    def card_keys_path(self) -> str | None:
+        return None if self.card_keys is None else self.card_keys.removeprefix("file:")
 
     def rules(self) -> Mapping[str, ToolRule]:
         return self.skills

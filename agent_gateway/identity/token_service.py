@@ -16,6 +16,7 @@ from joserfc import jwt
 
 from agent_gateway.identity import assertions, compact, metadata
 from agent_gateway.identity.agents import Agent, Agents
+from agent_gateway.identity.card_keys import signer_of
 from agent_gateway.identity.client_secrets import SecretHash
 from agent_gateway.identity.exchange import ACCESS_TOKEN, Exchange, Refused
 from agent_gateway.identity.exchange import GRANT as EXCHANGE_GRANT
@@ -112,6 +113,7 @@ class TokenService:
         self._keys = keys
         self._guards = guards
         self._clock = clock
+        self.sign_card = signer_of(keys, f"{settings.issuer}{metadata.JWKS_PATH}")
         self._exchange = settings.exchange
 
     def token(self, request: TokenRequest) -> TokenAnswer:

@@ -26,7 +26,7 @@ async def serve_card(
     """Answer with the card that `principal` may see; None: with what everybody may."""
     assert route.agent.card is not None
     written = card_for(gateway.snapshot, route, principal, route.agent.card)
-    tag, body = offering.etag(written), msgspec.json.encode(written)
+    tag, body = offering.etag(written), msgspec.json.encode(signed(gateway.snapshot, written))
     shared = b"public" if principal is None else b"private"
     common: list[tuple[bytes, bytes]] = [
         (b"cache-control", b"%b, max-age=%d" % (shared, MAX_AGE_S)),
@@ -66,6 +66,12 @@ def card_for(snapshot: Snapshot, route: AgentRoute, principal: Principal | None,
         extensions=() if route.skill or not names else (skills.declaration(names, is_required=False),),
     )
     return offering.write(card, offer)
+
+
+def signed(snapshot: Snapshot, written: dict[str, object]) -> dict[str, object]:
+    """Return a card with our signature, where there is a key that readers can look up."""
+    service = snapshot.identity.token_service
+    return written if service is None else service.sign_card(written)
 
 
 def scheme_of(snapshot: Snapshot) -> Scheme:

@@ -18,7 +18,7 @@ from a2a_gateway.inbound import Inbound as A2aRequest
 from a2a_gateway.operations import Dialect, Operation
 from a2a_gateway.parts import Parts, invalid
 from a2a_gateway.results import A2A_JSON, Passage
-from agent_gateway.listeners.agent_card import card_for
+from agent_gateway.listeners.agent_card import card_for, signed
 from agent_gateway.listeners.agent_inbound import AgentInbound
 from agent_gateway.listeners.agent_refusals import Answer, foreign_answer, is_telling
 from agent_gateway.snapshot import Target
@@ -164,7 +164,7 @@ class Making:
         card = cards.read(cast("cards.Object", found) if isinstance(found, dict) else {})
         known = replace(card, skills=tuple(skill for skill in card.skills if skill.id in inbound.agent.skills))
         written = card_for(inbound.snapshot, inbound.route, inbound.principal, known)
-        return in_dialect(inbound.request, raw.write(written))
+        return in_dialect(inbound.request, raw.write(signed(inbound.snapshot, written)))
 
 
 def in_dialect(request: A2aRequest, result: Raw) -> Answer:

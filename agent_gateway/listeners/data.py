@@ -2,12 +2,15 @@
 
 from starlette.applications import Starlette
 
+from agent_gateway.audit import records
 from agent_gateway.errors import problem
 from agent_gateway.identity.oauth_app import OAuthRoutes
 from agent_gateway.listeners.agent import PREFIX, serve_agent
 from agent_gateway.listeners.body import Receive, Scope, Send
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.mcp import serve_mcp
+from agent_gateway.listeners.registry import PATHS as REGISTRY_PATHS
+from agent_gateway.listeners.registry import serve_registry
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
 from gateway_policies.refusal import BadRequest, NotFound, Refusal
@@ -40,21 +43,23 @@ class DataApp:
         if path.startswith(PREFIX):
             await serve_agent(self._gateway, snapshot, scope, receive, send)
             return
+        if path in REGISTRY_PATHS:
+            await serve_registry(self._gateway, snapshot, scope, receive, send)
+            return
         try:
             check_head(scope["headers"], snapshot.head_rules)
             if not path.startswith(_OAUTH_PREFIXES):
                 raise NotFound("nothing is served here", hint="MCP is at /mcp, agents are at /a2a/{name}")
-        except BadRequest as refusal:
-            await _refuse(send, refusal)
-            return
-        except NotFound as refusal:
-            await _refuse(send, refusal)
+        except (BadRequest, NotFound) as refusal:
+            await self._refuse(scope, send, refusal)
             return
         await self._oauth(scope, receive, send)
 
-
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    body = problem(refusal)
-    status = body["status"]
-    assert isinstance(status, int)
-    await send_bytes(send, status, envelope.write(body), ((b"content-type", b"application/problem+json"),))
+    async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
+        body = problem(refusal)
+        status = body["status"]
+        assert isinstance(status, int)
+        client = scope.get("client")
+        origin = records.Origin("", str(client[0]) if client else "")
+        self._gateway.record_refusal(refusal.code, status, origin, None)
+        await send_bytes(send, status, envelope.write(body), ((b"content-type", b"application/problem+json"),))

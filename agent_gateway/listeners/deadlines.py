@@ -7,11 +7,13 @@ second closes those that are past one, and those that have been idle for too lon
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+Refused = Callable[[str, int, str], None]  # our code, the HTTP status, the peer's address
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -31,6 +33,7 @@ class EdgeProtocol(HttpToolsProtocol):
     """One connection; its deadline covers whatever the client owes us next."""
 
     edge: ClassVar[EdgeLimits] = EdgeLimits()
+    refused: ClassVar[Refused | None] = None  # hears of what is refused before an app is asked
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,7 +60,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         super().data_received(data)
         if self._is_in_head and self._head_bytes > self.edge.header_bytes:
-            self._refuse(_TOO_LARGE)
+            self._refuse_large()
 
     def on_message_begin(self) -> None:
         self.deadline = self.loop.time() + self.edge.header_timeout_s
@@ -69,7 +72,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self.deadline = self.loop.time() + self.edge.body_timeout_s
         if self._head_bytes > self.edge.header_bytes < sum(len(name) + len(value) + 4 for name, value in self.headers):
-            self._refuse(_TOO_LARGE)
+            self._refuse_large()
             return
         self.begin_request()
 
@@ -128,6 +131,24 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unsent = unsent
         return self._stuck_until is not None and now >= self._stuck_until
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as uvicorn does."""
+        self._tell("bad_http", 400)
+        super().send_400_response(msg)
+
+    @property
+    def peer(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _refuse_large(self) -> None:
+        self._tell("headers_too_large", 431)
+        self._refuse(_TOO_LARGE)
+
+    def _tell(self, code: str, status: int) -> None:
+        refused = type(self).refused
+        if refused is not None:
+            refused(code, status, self.peer)
+
     def _refuse(self, answer: bytes) -> None:
         self.deadline = None
         self._is_refused = True
@@ -143,9 +164,12 @@ def trim(headers: list[tuple[bytes, bytes]]) -> None:
             headers[place] = (name, value.rstrip(b" \t"))
 
 
-def protocol_with(limits: EdgeLimits) -> type[EdgeProtocol]:
+def protocol_with(
+    limits: EdgeLimits, refused: Refused | None = None, base: type[EdgeProtocol] = EdgeProtocol
+) -> type[EdgeProtocol]:
     """Return the protocol class bound to `limits`, for uvicorn's `http=`."""
-    return type("BoundEdgeProtocol", (EdgeProtocol,), {"edge": limits})
+    bound = None if refused is None else staticmethod(refused)
+    return type("BoundProtocol", (base,), {"edge": limits, "refused": bound})
 
 
 def sweep(connections: Iterable[object], now: float) -> int:

@@ -12,7 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from agent_gateway.listeners.body import Receive, Send
-from agent_gateway.listeners.deadlines import EdgeLimits, EdgeProtocol
+from agent_gateway.listeners.deadlines import EdgeProtocol
 from agent_gateway.listeners.fast_call import MAX_BODY_BYTES, FastCall
 from agent_gateway.listeners.fast_head import VARYING, Head, read_head
 from agent_gateway.listeners.fast_line import Answered
@@ -51,10 +51,6 @@ class FastProtocol(EdgeProtocol):
         self._is_between = True  # no message is open: the next byte begins one
         self._has_begun = False  # the last message that was read whole went the short way
         self._seen: dict[bytes, Seen] = {}
-
-    @property
-    def peer(self) -> str:
-        return self.client[0] if self.client else ""
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -258,6 +254,6 @@ def _lines(headers: "list[tuple[bytes, bytes]] | Headers") -> bytes:
     return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
-def fast_protocol(limits: EdgeLimits, gateway: Gateway) -> type[FastProtocol]:
-    """Return the protocol class bound to `limits` and `gateway`, for uvicorn's `http=`."""
-    return type("BoundFastProtocol", (FastProtocol,), {"edge": limits, "gateway": gateway})
+def fast_protocol(gateway: Gateway) -> type[FastProtocol]:
+    """Return the protocol class bound to `gateway`, a base for `protocol_with`."""
+    return type("GatewayProtocol", (FastProtocol,), {"gateway": gateway})

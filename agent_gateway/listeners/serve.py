@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from agent_gateway.listeners.body import AsgiApp
-from agent_gateway.listeners.deadlines import EdgeLimits, protocol_with, sweep
+from agent_gateway.listeners.deadlines import EdgeLimits, EdgeProtocol, Refused, protocol_with, sweep
 from agent_gateway.listeners.fast_protocol import fast_protocol
 from agent_gateway.runtime.gateway import Gateway
 
@@ -32,6 +32,7 @@ class Listener:
     idle_timeout_s: int = 75
     drain_timeout_s: int = 20
     max_connections: int = 10_000
+    refused: Refused | None = None  # hears of what is refused before the app is asked
     fast_for: Gateway | None = None  # plain calls go the short way, to this gateway
 
 
@@ -59,10 +60,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _server(listener: Listener) -> _Server:
-    gateway = listener.fast_for
+    base = EdgeProtocol if listener.fast_for is None else fast_protocol(listener.fast_for)
     config = uvicorn.Config(
         listener.app,
-        http=protocol_with(listener.limits) if gateway is None else fast_protocol(listener.limits, gateway),
+        http=protocol_with(listener.limits, listener.refused, base),
         ws="none",
         lifespan="off",
         log_config=None,

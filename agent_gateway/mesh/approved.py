@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from agent_gateway.mesh.folder import ApiFolder, Import
 from agent_gateway.mesh.sources import Sources
+from context_mesh.curation import curate, is_overlay, read_curation
 from context_mesh.openapi.load import load
 from context_mesh.openapi.model import Document
 from context_mesh.openapi.tool import Tool
@@ -40,14 +41,13 @@ class Made:
 
 def make(sources: Sources, curation: bytes, names: Mapping[str, str]) -> Made:
     """Return the tools of a description with its curation; raises `BadRequest` like `load`."""
-    overlays = [curation] if is_overlay(curation) else []
+    is_empty = all(not line.strip() or line.lstrip().startswith(b"#") for line in curation.splitlines())
+    overlays = [curation] if not is_empty and is_overlay(curation) else []
     document = load(sources.body, name=sources.entry, read=sources.read, overlays=overlays)
-    return Made(document, make_tools(document, names=names))
-
-
-def is_overlay(curation: bytes) -> bool:
-    """Say whether a curation holds more than comments."""
-    return any(line.strip() and not line.lstrip().startswith(b"#") for line in curation.splitlines())
+    toolbox = make_tools(document, names=names)
+    if not is_empty and not overlays:
+        toolbox = curate(toolbox, read_curation(curation))
+    return Made(document, toolbox)
 
 
 def remade(kept: Import) -> Made:

@@ -2,14 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from agent_gateway.mesh.approved import contract_of, remade
 from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.mesh.importing import Imported
+from context_mesh import contract
+from context_mesh.contract import compare_all
 from context_mesh.openapi.tool import Tool
 
 Verdict = Literal["new", "quiet", "notify", "hold", "withdraw"]
+
+VERDICTS: Final[Mapping[contract.Verdict, Verdict]] = {
+    contract.Verdict.QUIET: "quiet",
+    contract.Verdict.NOTIFY: "notify",
+    contract.Verdict.HOLD: "hold",
+    contract.Verdict.WITHDRAW: "withdraw",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +42,12 @@ def approved_now(folder: ApiFolder) -> Mapping[str, Tool]:
 
 def changes_of(folder: ApiFolder, imported: Imported) -> list[Change]:
     """Return what differs, by name; tools that are as they were approved are not in it."""
-    before, after = approved_now(folder), imported.made.by_name
-    changes = [Change(name, "new", (after[name].operation.key,)) for name in after if name not in before]
-    changes += [Change(name, "withdraw", (before[name].operation.key,)) for name in before if name not in after]
-    for name in before.keys() & after.keys():
-        if contract_of(before[name]) != contract_of(after[name]):
-            changes.append(Change(name, "hold", ("the contract changed",)))
+    before = tuple(approved_now(folder).values())
+    changes: list[Change] = []
+    for one in compare_all(before, imported.made.toolbox.tools):
+        if one.before is None and one.after is not None:
+            changes.append(Change(one.name, "new", (one.after.operation.key,)))
+        elif one.before is not None and (one.after is None or contract_of(one.before) != contract_of(one.after)):
+            what = tuple(f"{change.where} {change.what}".strip() for change in one.changes)
+            changes.append(Change(one.name, VERDICTS[one.verdict], what or ("other words",)))
     return sorted(changes, key=lambda one: one.tool)

@@ -15,7 +15,10 @@ from context_mesh.openapi.tool import Tool
 from gateway_policies.refusal import BadRequest
 
 CURATION = """\
-# An Overlay 1.x document, applied before tools are made: exclude, rename, describe, fix parameters.
+# An Overlay 1.x document, applied before tools are made, or a curation of the tools (context_mesh/README.md):
+# curation: 1
+# exclude: ["delete_*"]
+# tools: {list_pets: {name: pets, arguments: {limit: {fixed: 20}}}}
 # overlay: 1.0.0
 # info: {title: curation, version: "1"}
 # actions:

@@ -13,6 +13,7 @@ from a2a_gateway.cards import Card, Interface
 from a2a_gateway.operations import Binding, Dialect, Version
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.identity.card_keys import check_card, keys_of
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.ports import AgentUpstream
 from agent_gateway.runtime.upstream_set import Kept
@@ -25,6 +26,7 @@ from mcp_registry import names
 from mcp_registry.catalog import Rule, Toolset, ruled
 
 PREFIX = "/a2a/"
+REGISTRY = "/registry"  # where what may be found here is searched
 _BINDINGS: Mapping[str, Binding] = {"jsonrpc": "JSONRPC", "http+json": "HTTP+JSON"}
 _VERSIONS: tuple[Version, ...] = ("1.0", "0.3")
 
@@ -52,11 +54,20 @@ class SeenCard:
 UNSEEN = SeenCard()
 
 
-async def look_at_agent(agent: AgentUpstream, itself: Principal, before: SeenCard | None) -> SeenCard:
-    """Ask an agent for its card; what was approved stays so when it shows another one, or none."""
+async def look_at_agent(
+    agent: AgentUpstream, itself: Principal, before: SeenCard | None, keys: str | None = None
+) -> SeenCard:
+    """Ask an agent for its card; what was approved stays so when it shows another one, or none.
+
+    keys  the text of a JWK set: only a card that is signed with one of them counts
+    """
     approved = before.approved if before is not None else None
     try:
         card = cards.parse(await agent.card(itself))
+        if keys is not None:
+            check_card(card, keys_of(keys))
+    except ValueError as error:
+        return SeenCard(approved, missing=f"its `card_keys` cannot be used: {error}")
     except Refusal as refusal:
         return SeenCard(approved, missing=refusal.message)
     if approved is None or cards.pin(agent.name, card.raw) == cards.pin(agent.name, approved.raw):

@@ -27,6 +27,7 @@ from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
+from agent_gateway.runtime.subscriptions import Subscriptions
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
@@ -88,6 +89,7 @@ class Gateway:
         self.asks = Asks(node)
         self.parked = ParkingLot()
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
+        self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
         self.changes = Changes()
         self.is_ending = False
@@ -105,12 +107,14 @@ class Gateway:
         """Serve new requests from `snapshot`; those that run keep theirs."""
         self.snapshot = snapshot
         self._listings.clear()
+        self.subscriptions.renew()
         self.changes.ring()
 
     def end(self) -> None:
         """Let go of standing streams: the process is about to end, and they never do by themselves."""
         self.is_ending = True
         self.parked.close()
+        self.subscriptions.close()
         self.changes.ring()
 
     def server(self, snapshot: Snapshot, principal: Principal, route: Route, era: Era) -> discover.Server:

@@ -23,6 +23,7 @@ from agent_gateway.telemetry.logs import log
 
 RETRY_MISSING_EVERY_S = 2.0
 LOOK_AGAIN_EVERY_S = 30.0
+NUDGED_AFTER_S = 0.1  # a server that changes often is looked at ten times a second at most
 
 
 class Keeper:
@@ -38,6 +39,8 @@ class Keeper:
         self._seen: dict[str, Seen] = {}
         self._lock = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
+        self._nudged: set[str] = set()
+        self._nudge = asyncio.Event()
 
     @property
     def loaded(self) -> Loaded:
@@ -99,10 +102,22 @@ class Keeper:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def refresh(self, gateway: Gateway, *, only_missing: bool = False) -> None:
-        """Look at the upstreams again and serve what changed. A reload need not wait for this."""
+    def nudge(self, name: str) -> None:
+        """Have one upstream looked at again soon: it says that a list of it changed. Many nudges are one look."""
+        self._nudged.add(name)
+        self._nudge.set()
+
+    async def refresh(
+        self, gateway: Gateway, *, only_missing: bool = False, only: frozenset[str] | None = None
+    ) -> None:
+        """Look at the upstreams again and serve what changed. A reload need not wait for this.
+
+        only  the names of those to look at; None: of all
+        """
         loaded, kept = self.loaded, self._kept
         asked = {name: one for name, one in kept.items() if not only_missing or self._is_away(name)}
+        if only is not None:
+            asked = {name: one for name, one in asked.items() if name in only}
         looked = await _look_at_all(loaded, asked, self._seen)
         async with self._lock:
             fresh = {name: one for name, one in looked.items() if self._kept.get(name) is kept[name]}
@@ -125,6 +140,7 @@ class Keeper:
             group.create_task(self._reload_forever(gateway, watch))
             group.create_task(self._refresh_forever(gateway, RETRY_MISSING_EVERY_S, only_missing=True))
             group.create_task(self._refresh_forever(gateway, LOOK_AGAIN_EVERY_S, only_missing=False))
+            group.create_task(self._refresh_nudged(gateway))
 
     async def _reload_forever(self, gateway: Gateway, watch: Watch) -> None:
         while True:
@@ -136,10 +152,23 @@ class Keeper:
             await asyncio.sleep(every_s)
             for name, one in self._kept.items():
                 gateway.services.metrics.upstream_up.labels(name).set(one.upstream.health().state != "down")
-            try:
-                await self.refresh(gateway, only_missing=only_missing)
-            except BadConfiguration as error:  # the catalogue moved in a way the configuration cannot bear
-                log(logging.ERROR, "the changed catalogue cannot be served; the old one stays", why=str(error))
+            await self._refreshed(gateway, only_missing=only_missing)
+
+    async def _refresh_nudged(self, gateway: Gateway) -> None:
+        while True:
+            await self._nudge.wait()
+            await asyncio.sleep(NUDGED_AFTER_S)
+            names, self._nudged = frozenset(self._nudged), set()
+            self._nudge.clear()
+            await self._refreshed(gateway, only=names)
+
+    async def _refreshed(
+        self, gateway: Gateway, *, only_missing: bool = False, only: frozenset[str] | None = None
+    ) -> None:
+        try:
+            await self.refresh(gateway, only_missing=only_missing, only=only)
+        except BadConfiguration as error:  # the catalogue moved in a way the configuration cannot bear
+            log(logging.ERROR, "the changed catalogue cannot be served; the old one stays", why=str(error))
 
     async def aclose(self) -> None:
         """Close every upstream."""

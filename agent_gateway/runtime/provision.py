@@ -16,11 +16,21 @@ from msgspec import Raw
 import gateway_policies
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.root import Config
+from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.listeners.guard import HeadRules, hosts_of, origin_of
 from agent_gateway.ports import Clock, Listed, McpUpstream, ServerInfo
 from agent_gateway.runtime import governance
-from agent_gateway.runtime.agents import UNSEEN, SeenCard, agents_of, drifts_of, look_at_agent, paths_of, routes_of
+from agent_gateway.runtime.agents import (
+    REGISTRY,
+    UNSEEN,
+    SeenCard,
+    agents_of,
+    drifts_of,
+    look_at_agent,
+    paths_of,
+    routes_of,
+)
 from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
@@ -97,7 +107,7 @@ class Provisioner:
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote])
         agent_paths = paths_of(remote)
-        endpoints = _endpoints(loaded, [*views, *agent_paths])
+        endpoints = _endpoints(loaded, [*views, *agent_paths, REGISTRY])
         try:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
@@ -223,9 +233,8 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
     """Ask one upstream for its lists or its card; what it showed before stays known when it does not answer."""
     config = loaded.config.upstreams[name]
     if isinstance(upstream, HttpAgent):
-        card = await look_at_agent(
-            upstream, service_principal(loaded.config), before.card if before is not None else None
-        )
+        itself, seen = service_principal(loaded.config), before.card if before is not None else None
+        card = await look_at_agent(upstream, itself, seen, card_keys_of(loaded, name))
         return Seen(UpstreamCatalog(name, (), ()), card.missing, card=card)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
@@ -283,6 +292,13 @@ async def _read(loaded: Loaded, name: str, seen: Seen) -> UpstreamCatalog:
     part = await asyncio.to_thread(read_upstream, UpstreamItems(name, definitions, frozenset(config.tags), rules))
     silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in seen.unlisted.items())
     return replace(part, findings=(*part.findings, *silent))
+
+
+def card_keys_of(loaded: Loaded, name: str) -> str | None:
+    """Return the key set that an agent's card must be signed with, None when signatures do not count."""
+    config = loaded.config.upstreams[name]
+    path = config.card_keys_path if isinstance(config, A2aUpstream) else None
+    return None if path is None else loaded.key_sets[path]
 
 
 def _unseen(name: str, before: Seen | None, why: str) -> Seen:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_gateway.admin.app import AdminApp
+from agent_gateway.audit.records import Origin
 from agent_gateway.config.load import Loaded
 from agent_gateway.identity.keys import SigningKeys
 from agent_gateway.identity.replay import FileReplay
@@ -26,7 +27,7 @@ from agent_gateway.identity.sealing import Sealer
 from agent_gateway.identity.throttle import Throttle
 from agent_gateway.identity.token_service import TokenGuards
 from agent_gateway.listeners.data import DataApp
-from agent_gateway.listeners.deadlines import EdgeLimits
+from agent_gateway.listeners.deadlines import EdgeLimits, Refused
 from agent_gateway.listeners.serve import Listener, serving
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
@@ -36,6 +37,7 @@ from agent_gateway.runtime.chores import Chores
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
+from agent_gateway.runtime.list_changes import hear_list_changes
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
 from agent_gateway.runtime.task_books import open_tasks
@@ -89,8 +91,10 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         sealer = Sealer(data.keys, clock=clock)
         gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks, _siblings(books.slot))
         watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
+        gateway.siblings.on("reload", watch.nudge)
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
+        chores.start("changes of lists", lambda: hear_list_changes(gateway, keeper.nudge))
         chores.start("signs of life", lambda: gateway.active.keep_alive(KEEP_ALIVE_EVERY_S))
         chores.start("gauges", lambda: _observe(gateway))
         chores.start("key rotation", lambda: _rotate_keys(keys, sealer, key_life_s))
@@ -127,8 +131,8 @@ async def serve(
         admin = AdminApp(worker.gateway, worker.keeper, worker.data)
         data = DataApp(worker.gateway)
         listeners = [
-            Listener("data", data, data_socket, *common, fast_for=_fast_for(worker)),
-            Listener("admin", admin, admin_socket, *common),
+            Listener("data", data, data_socket, *common, refused=_recorded(worker, ""), fast_for=_fast_for(worker)),
+            Listener("admin", admin, admin_socket, *common, refused=_recorded(worker, "admin")),
         ]
         async with serving(listeners), worker.gateway.siblings.serving(data):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
@@ -140,6 +144,15 @@ async def serve(
             admin.close()
             log(logging.INFO, "draining", running=worker.gateway.active.count)
             worker.gateway.end()
+
+
+def _recorded(worker: Worker, route: str) -> Refused:
+    """Return what leaves one record of a request that was refused at the edge."""
+
+    def refused(code: str, status: int, peer: str) -> None:
+        worker.gateway.record_refusal(code, status, Origin(route, peer), None)
+
+    return refused
 
 
 def _fast_for(worker: Worker) -> Gateway | None:

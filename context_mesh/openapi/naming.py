@@ -34,7 +34,7 @@ def tool_names(operations: Sequence[Operation], known: Mapping[str, str]) -> dic
     taken: set[str] = set()
     for operation in operations:
         name = known.get(operation.key, "")
-        if name and name not in taken and len(name) <= MAX_NAME_CHARS and _NAME.fullmatch(name):
+        if name not in taken and is_name(name):
             names[operation.key] = name
             taken.add(name)
     for operation in sorted(operations, key=lambda item: item.key):
@@ -46,6 +46,11 @@ def tool_names(operations: Sequence[Operation], known: Mapping[str, str]) -> dic
         names[operation.key] = name
         taken.add(name)
     return names
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text is a tool's name as it stands."""
+    return len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None
 
 
 def snake(text: str) -> str:

@@ -38,6 +38,16 @@ class Outlines:
             self._known[key] = self._outline(Schema(place.value, place.file, place.pointer))
         return self._known[key]
 
+    def fields(self, schema: Schema) -> tuple[str, ...]:
+        """Return the names of an answer's members; of an array, those of its items."""
+        names: dict[str, None] = {}
+        for part in self._parts(schema):
+            written = mapping(part.value)
+            inner = [Schema(written["items"], part.file, f"{part.pointer}/items")] if "items" in written else []
+            for one in (part, *(deeper for item in inner for deeper in self._parts(item))):
+                names.update(dict.fromkeys(mapping(mapping(one.value).get("properties"))))
+        return tuple(names)
+
     def _outline(self, schema: Schema) -> JsonObject | None:
         members: dict[str, Schema] = {}
         is_object = False
@@ -50,9 +60,7 @@ class Outlines:
             for name, value in mapping(written.get("properties")).items():
                 if not flag(mapping(value).get("writeOnly")):
                     members.setdefault(name, Schema(value, part.file, f"{part.pointer}/properties/{escape(name)}"))
-        if not is_object:
-            return None
-        return self._within_bytes(members)
+        return self._within_bytes(members) if is_object else None
 
     def _within_bytes(self, members: dict[str, Schema]) -> JsonObject:
         properties: JsonObject = {}

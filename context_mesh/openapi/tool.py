@@ -40,6 +40,7 @@ class Tool:
     arguments      where each argument goes, fixed values included
     toolsets       from tags, or the first segment of the path
     example        arguments that fit `full_schema`, or None
+    answer_fields  the members that an answer may have on its first level, all of them
     """
 
     name: str
@@ -55,6 +56,7 @@ class Tool:
     toolsets: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     example: JsonObject | None = None
+    answer_fields: tuple[str, ...] = ()
 
     def definition(self) -> dict[str, object]:
         """Return the tool as an item of MCP's `tools/list`."""

@@ -92,6 +92,7 @@ class _Maker:
             toolsets=toolsets(operation),
             scopes=scopes,
             example=shown,
+            answer_fields=self._outlines.fields(answer) if answer else (),
         )
 
     def _warn(self, operation: Operation) -> None:

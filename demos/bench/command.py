@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from demos.bench import gateway, load, machine, measure, recipes, report, serving, upstream
+from demos.bench import envoy_policy, gateway, listing, load, machine, measure, recipes, report, serving, upstream
 from demos.bench.stats import Floor, Key, Sample, Summary, broken_floors, summarise
 
 SETS: Mapping[str, tuple[recipes.Recipe, ...]] = {
     "limit": (recipes.DIRECT, recipes.NGINX, recipes.PYTHON_PROXY, recipes.ENVOY),
-    "mcp": (recipes.DIRECT, recipes.NGINX, recipes.PYTHON_PROXY, gateway.GATEWAY_BARE, gateway.GATEWAY_FULL),
-    "full": (recipes.NGINX, recipes.PYTHON_PROXY, gateway.GATEWAY_FULL),
+    "mcp": (
+        recipes.DIRECT,
+        recipes.NGINX,
+        recipes.PYTHON_PROXY,
+        envoy_policy.ENVOY_POLICY,
+        gateway.GATEWAY_BARE,
+        gateway.GATEWAY_FULL,
+    ),
+    "full": (recipes.NGINX, recipes.PYTHON_PROXY, envoy_policy.ENVOY_POLICY, gateway.GATEWAY_FULL),
+    "list": (),  # `listing`: no load, no servers of their own
 }
 FULL_FLOOR = 0.12  # nginx CPU / gateway-full CPU: the target
 PROXY_PER_NGINX = 0.75  # nginx CPU / python-proxy CPU, as measured: translates the floor where nginx is missing
@@ -21,6 +29,9 @@ PROXY_PER_NGINX = 0.75  # nginx CPU / python-proxy CPU, as measured: translates 
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark; return 0, 1 when something failed or a floor broke, 2 for a wrong command line."""
     asked = _parser().parse_args(argv)
+    if asked.set == "list":
+        listed = listing.measure(say)
+        return 1 if asked.check and listed.best_ms > listing.MAX_MS else 0
     chosen = [recipe for recipe in SETS[asked.set] if not asked.only or recipe.name in asked.only]
     plan = measure.Plan(
         rounds=asked.rounds,

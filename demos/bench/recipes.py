@@ -130,7 +130,7 @@ def nginx(ground: Ground) -> System:
     text = template.replace("LISTEN_PORT", str(port)).replace("UPSTREAM_PORT", str(ground.stub.port))
     (home / "nginx.conf").write_text(text, encoding="utf-8")
     server = ground.start("nginx", [program, "-p", str(home), "-e", str(home / "error.log"), "-c", "nginx.conf"])
-    return _ready("nginx", server, port, _version([program, "-v"]))
+    return _ready("nginx", server, port, version_of([program, "-v"]))
 
 
 def python_proxy(ground: Ground) -> System:
@@ -142,19 +142,24 @@ def python_proxy(ground: Ground) -> System:
 
 def envoy(ground: Ground) -> System:
     """Envoy as plain reverse proxy with one worker, from PATH or from the `envoy` environment."""
-    program = shutil.which("envoy")
-    argv = [program] if program else None
-    if argv is None and environments.is_made("envoy"):
-        argv = environments.command("envoy", "envoy")
-    if argv is None:
-        raise serving.Missing("envoy is not on PATH (`python demos/environments.py envoy` gets it)")
+    argv = envoy_command()
     port = serving.free_port()
     template = (HERE / "envoy.yaml").read_text(encoding="utf-8")
     config = ground.scratch / "envoy.yaml"
     text = template.replace("LISTEN_PORT", str(port)).replace("UPSTREAM_PORT", str(ground.stub.port))
     config.write_text(text, encoding="utf-8")
     options = ["-c", str(config), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return _ready("envoy", ground.start("envoy", [*argv, *options]), port, _version([*argv, "--version"]))
+    return _ready("envoy", ground.start("envoy", [*argv, *options]), port, version_of([*argv, "--version"]))
+
+
+def envoy_command() -> list[str]:
+    """Return how Envoy is started, from PATH or from the `envoy` environment; raises `Missing`."""
+    program = shutil.which("envoy")
+    if program is not None:
+        return [program]
+    if environments.is_made("envoy"):
+        return environments.command("envoy", "envoy")
+    raise serving.Missing("envoy is not on PATH (`python demos/environments.py envoy` gets it)")
 
 
 def _ready(name: str, server: serving.Server, port: int, version: str) -> System:
@@ -163,7 +168,7 @@ def _ready(name: str, server: serving.Server, port: int, version: str) -> System
     return System(name, target, server, version)
 
 
-def _version(argv: list[str]) -> str:
+def version_of(argv: list[str]) -> str:
     """Return the version number that a program prints of itself, or nothing."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
