@@ -128,6 +128,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.held-tools-keep-their-contract": Requirement(
         "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
     ),
+    "mesh.compact-calls-are-calls": Requirement(
+        "issue 5, 6", "a call through `call_tool` is decided, budgeted, checked and recorded as the tool that it names"
+    ),
+    "mesh.lists-have-a-price": Requirement(
+        "issue 5, 6",
+        "what a list costs a caller is measured, and above a limit the endpoint is compact for that caller",
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
