@@ -92,10 +92,8 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
             return
     if request.inbound.route.compact_above is not None and await serve_compact(request):
         return
-    if method == "tools/call":
-        await call_tool(request)
-    elif method in _READS:
-        await _READS[method](request)
+    if method in _USES:
+        await _USES[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
     elif session is not None and method in _OF_SESSIONS:
@@ -110,7 +108,12 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
         await _result(request, discover.EMPTY_RESULT)
 
 
-_READS = {"prompts/get": get_prompt, "resources/read": read_resource, "completion/complete": complete}
+_USES = {
+    "tools/call": call_tool,
+    "prompts/get": get_prompt,
+    "resources/read": read_resource,
+    "completion/complete": complete,
+}
 
 
 async def _initialize(request: McpRequest) -> None:
