@@ -128,6 +128,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.held-tools-keep-their-contract": Requirement(
         "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
     ),
+    "mesh.compact-calls-are-calls": Requirement(
+        "issue 5, 6", "a call through `call_tool` is decided, budgeted, checked and recorded as the tool that it names"
+    ),
+    "mesh.lists-have-a-price": Requirement(
+        "issue 5, 6",
+        "what a list costs a caller is measured, and above a limit the endpoint is compact for that caller",
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -165,6 +172,8 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3",
         "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
     ),
+    "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
+    "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),

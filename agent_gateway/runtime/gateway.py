@@ -28,6 +28,7 @@ from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.runtime.subscriptions import Subscriptions
+from agent_gateway.runtime.tool_search import ToolSearch
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
@@ -96,6 +97,7 @@ class Gateway:
         self.active = Running()
         self._chance = chance
         self._listings = Listings()
+        self.search = ToolSearch()
         self._strangers = (0, 0)  # (second, records written in it)
 
     def _limits(self) -> Limits:
