@@ -94,6 +94,7 @@ TOOLS: Mapping[str, Tool] = {
     "empty": saying(lambda _: http(b"")),
     "packed": saying(lambda call: answer(call, text("x")).replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")),
     "stream": saying(lambda call: SSE + _event(call, result=text("streamed")) + b"0\r\n\r\n"),
+    "stream_error": saying(lambda call: SSE + _event(call, error={"code": -32602, "message": "no"}) + b"0\r\n\r\n"),
     "huge": saying(lambda call: answer(call, text("x" * 300_000))),
     "large": _slow_body,
     "dies": _dies,
