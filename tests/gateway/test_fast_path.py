@@ -170,8 +170,9 @@ async def _sent(one: TestGateway, upstream: RawUpstream, connection: Connection,
     await connection.send(raw)
     said = await connection.answer()
     await idle(one)
-    records = [_recorded(record, upstream.heard[heard:]) for record in (await one.settled())[before:]]
-    asked = [_as_asked(one_request) for one_request in upstream.heard[heard:]]
+    calls = [one_request for one_request in upstream.heard[heard:] if b'"tools/call"' in one_request]
+    records = [_recorded(record, calls) for record in (await one.settled())[before:]]
+    asked = [_as_asked(one_request) for one_request in calls]
     return same(said), records, asked
 
 
