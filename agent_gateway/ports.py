@@ -157,6 +157,22 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """What to hear of an upstream outside of requests.
+
+    lists  of tools, prompts and resources, whose changes to hear
+    uris   the resources whose changes to hear
+    """
+
+    principal: Principal
+    lists: frozenset[str] = frozenset()
+    uris: frozenset[str] = frozenset()
+
+
+Heard = Callable[[str, msgspec.Raw | None], None]  # a notification: method and raw params; must not block
+
+
 class McpUpstream(Protocol):
     """One registered MCP upstream behind its transport, its era found out and kept."""
 
@@ -180,6 +196,13 @@ class McpUpstream(Protocol):
         """Return every definition of a kind, all pages, as raw JSON; none when the upstream has no such list.
 
         Raises like `request`.
+        """
+        ...
+
+    async def listen(self, wanted: Listen, heard: Heard) -> None:
+        """Hear `notifications/…/list_changed` and `notifications/resources/updated` until cancelled.
+
+        What breaks is opened again. Returns when the upstream has nothing of the kind.
         """
         ...
 

@@ -32,6 +32,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
         "what is refused before an app is asked leaves one record, within a bound",
@@ -128,6 +129,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.held-tools-keep-their-contract": Requirement(
         "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
     ),
+    "mesh.compact-calls-are-calls": Requirement(
+        "issue 5, 6", "a call through `call_tool` is decided, budgeted, checked and recorded as the tool that it names"
+    ),
+    "mesh.lists-have-a-price": Requirement(
+        "issue 5, 6",
+        "what a list costs a caller is measured, and above a limit the endpoint is compact for that caller",
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -165,6 +173,8 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3",
         "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
     ),
+    "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
+    "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),
@@ -177,6 +187,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.completion": Requirement(
         "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
     ),
+    "pins.quarantine": Requirement(
+        "DESIGN pin", "a definition that changed is withheld with its tool until an operator approves the very one"
+    ),
+    "pins.approve-mode": Requirement("issue 3, 5", "where definitions are to be approved, none is shown before"),
+    "pins.recorded": Requirement("DESIGN pin", "each word on a definition is in the audit log, with who said it"),
     "mcp.discover-union": Requirement(
         "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
     ),
@@ -191,6 +206,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 2", "an answer that another worker receives reaches the call it belongs to"
     ),
     "mcp.asking.paid-once": Requirement("issue 3, 2", "the rounds of one logical call cost as much as one call"),
+    "mcp.changes.resources": Requirement(
+        "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
+    ),
+    "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
@@ -280,6 +299,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
     "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
     "a2a.registry-rights": Requirement("issue 4", "whoever looks finds what it may use, and nothing else"),
+    "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
+    "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
+    "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -1,7 +1,7 @@
 """The MCP endpoint: phases 1 and 2 of a call, and one answer for whatever goes wrong.
 
 By HTTP method: POST carries messages (`mcp_post`), GET and DELETE belong to
-legacy sessions (`mcp_session`). A refusal becomes its wire form here and
+legacy sessions (`mcp_stream`, `mcp_session`). A refusal becomes its wire form here and
 nowhere else.
 """
 
@@ -16,7 +16,8 @@ from agent_gateway.listeners.guard import check_head, check_json_post
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_error import retry_header
 from agent_gateway.listeners.mcp_post import serve_post
-from agent_gateway.listeners.mcp_session import end_session, serve_stream
+from agent_gateway.listeners.mcp_session import end_session
+from agent_gateway.listeners.mcp_stream import serve_stream
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import Route, Snapshot

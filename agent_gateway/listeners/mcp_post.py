@@ -4,25 +4,32 @@ Protocol housekeeping (`initialize`, `server/discover`, `ping`) is answered from
 memory. Lists and calls are governed: `mcp_lists`, `mcp_tools`.
 """
 
+from typing import Final
+
 from agent_gateway.audit import records
 from agent_gateway.listeners import mcp_client, mcp_session, mcp_state
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import take_answer
 from agent_gateway.listeners.mcp_client import Client
+from agent_gateway.listeners.mcp_compact import serve_compact
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_reads import complete, get_prompt, read_resource
 from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_stream import SUBSCRIBE, UNSUBSCRIBE, listen, subscribe
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.asks import node_of
+from agent_gateway.runtime.sessions import key_of
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import discover, envelope, progress
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
-from mcp_registry.protocol.errors import ProtocolError
+from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_registry.protocol.inbound import LOG_LEVELS
 from mcp_registry.protocol.lists import BY_METHOD
 from mcp_registry.protocol.questions import REQUEST_STATE
+from mcp_registry.protocol.subscriptions import LISTEN
 from mcp_registry.protocol.versions import Era
 
 
@@ -54,7 +61,7 @@ async def serve_post(inbound: Inbound) -> None:
         inbound, message, route.era, version, "" if session is None else session.id, route, _client(route, session)
     )
     try:
-        await _serve_request(request)
+        await _serve_request(request, session)
     except Refusal as refusal:
         if refusal.code == "insufficient_scope":
             raise  # answered with a challenge, in HTTP
@@ -76,19 +83,25 @@ async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: 
         await send_bytes(inbound.send, 202, b"")
 
 
-async def _serve_request(request: McpRequest) -> None:
+async def _serve_request(request: McpRequest, session: mcp_session.Session | None) -> None:
     method = request.message.method
     discover.require_method(method, request.era)
     if REQUEST_STATE in request.message.parsed:
         state = mcp_state.opened(request) if request.era == "modern" else None
         if state is not None and await request.inbound.hand_over(state.node):
             return
+    if request.inbound.route.compact_above is not None and await serve_compact(request):
+        return
     if method == "tools/call":
         await call_tool(request)
     elif method in _READS:
         await _READS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
+    elif session is not None and method in _OF_SESSIONS:
+        await _OF_SESSIONS[method](request, session)
+    elif method == LISTEN:
+        await listen(request)
     elif method == "initialize":
         await _initialize(request)
     elif method == "server/discover":
@@ -106,6 +119,14 @@ async def _initialize(request: McpRequest) -> None:
     result = discover.initialize_result(version, _server(request))
     session_id = mcp_session.mint(inbound, version, mcp_client.of_handshake(request.message.params))
     await _result(request, result, ((b"mcp-session-id", session_id.encode()),))
+
+
+async def _set_level(request: McpRequest, session: mcp_session.Session) -> None:
+    level = request.message.parsed.get("level")
+    if level not in LOG_LEVELS:
+        raise ProtocolError(INVALID_PARAMS, f"`level` must be one of {', '.join(LOG_LEVELS)}", http_status=200)
+    request.inbound.gateway.sessions.set_level(key_of(session.id), session.state, str(level))
+    await _result(request, discover.EMPTY_RESULT)
 
 
 def _server(request: McpRequest) -> discover.Server:
@@ -133,3 +154,6 @@ async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era:
         refusal.code, status, records.Origin(inbound.route.name, inbound.peer), inbound.principal
     )
     await send_bytes(inbound.send, status, body, headers)
+
+
+_OF_SESSIONS: Final = {SUBSCRIBE: subscribe, UNSUBSCRIBE: subscribe, "logging/setLevel": _set_level}

@@ -1,4 +1,4 @@
-"""Legacy sessions: sealed ids that need no table, the standing stream, and the end of a session.
+"""Legacy sessions: sealed ids that need no table, and the end of a session.
 
 A session id is a box only we can open, bound to its principal and its endpoint;
 whoever presents it must prove to be that principal with every request. It holds
@@ -7,22 +7,18 @@ what a worker remembers of it besides may be forgotten (`runtime.sessions`). The
 upstreams' own sessions are another matter (`agent_gateway.upstreams`).
 """
 
-import asyncio
 from dataclasses import dataclass
 
 import msgspec
 
-from agent_gateway.listeners.body import client_left
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_client import Client
-from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.sessions import SessionState, key_of
-from gateway_policies.refusal import BadRequest, NotFound, TooMuch
-from mcp_registry.protocol import envelope
+from gateway_policies.refusal import BadRequest, NotFound
 
 PURPOSE = "mcp-session"
 LIFE_S = 24 * 3600.0
-PING_EVERY_S = 15.0
 _HEADER = b"mcp-session-id"
 _NULL = msgspec.Raw(b"null")
 
@@ -80,7 +76,8 @@ def session_of(inbound: Inbound) -> Session | None:
     return Session(session_id, payload.version, payload.route, client, state)
 
 
-def _required(inbound: Inbound) -> Session:
+def required_session(inbound: Inbound) -> Session:
+    """Return the live session that the request names; raises `NotFound`, or `BadRequest` when it names none."""
     session = session_of(inbound)
     if session is not None:
         return session
@@ -91,47 +88,9 @@ def _required(inbound: Inbound) -> Session:
 
 async def end_session(inbound: Inbound) -> None:
     """Answer DELETE: the session id opens nothing from now on."""
-    session = _required(inbound)
+    session = required_session(inbound)
     inbound.gateway.sessions.end(key_of(session.id))
     await send_bytes(inbound.send, 204, b"")
-
-
-async def serve_stream(inbound: Inbound) -> None:
-    """Answer GET: a standing stream that says when the list of tools changed, until the client leaves."""
-    _required(inbound)
-    gateway = inbound.gateway
-    key = inbound.principal.key
-    if not gateway.streams.enter(key, inbound.snapshot.config.limits.sessions_per_principal):
-        raise TooMuch("too many streams are open for this caller", code="over_concurrency", retry_after_s=5)
-    try:
-        await _stream(inbound)
-    finally:
-        gateway.streams.leave(key)
-
-
-async def _stream(inbound: Inbound) -> None:
-    gateway = inbound.gateway
-    now = asyncio.get_running_loop().time
-    reply = Reply(inbound.send, can_stream=True, now=now(), write_timeout_s=gateway.write_timeout_s)
-    await reply.keep_alive(now())
-    gone = asyncio.ensure_future(client_left(inbound.receive))
-    listed = gateway.visible_names(inbound.principal, inbound.route.path)
-    try:
-        while not gone.done() and not gateway.is_ending:
-            changed = gateway.changes.next_change()
-            await asyncio.wait({gone, changed}, timeout=PING_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                return
-            if not changed.done():
-                await reply.keep_alive(now())
-                continue
-            names = gateway.visible_names(inbound.principal, inbound.route.path)
-            if names != listed:
-                listed = names
-                await reply.event(envelope.notification("notifications/tools/list_changed", {}))
-        await reply.abandon()
-    finally:
-        gone.cancel()
 
 
 _PAYLOAD = msgspec.json.Decoder(_Payload)

@@ -27,8 +27,10 @@ from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
+from agent_gateway.runtime.subscriptions import Subscriptions
+from agent_gateway.runtime.task_books import TaskBooks
+from agent_gateway.runtime.tool_search import ToolSearch
 from agent_gateway.snapshot import Route, Snapshot
-from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import Trace, begin
 from gateway_policies.call import Call, Capability
@@ -57,7 +59,7 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
-    tasks     whose tasks of agents are whose
+    books     whose tasks of agents are whose, and who wants to hear of them
     siblings  the other workers; None: there are none
     node      this worker's slot: ids that come back through a client say where they are known
     """
@@ -68,12 +70,13 @@ class Gateway:
         sealer: Sealer,
         snapshot: Snapshot,
         chance: Chance,
-        tasks: Tasks,
+        books: TaskBooks,
         siblings: Siblings | None = None,
     ) -> None:
         self.services = services
         self.sealer = sealer
-        self.tasks = tasks
+        self.tasks = books.tasks
+        self.push = books.push
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
@@ -88,12 +91,14 @@ class Gateway:
         self.asks = Asks(node)
         self.parked = ParkingLot()
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
+        self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
         self.changes = Changes()
         self.is_ending = False
         self.active = Running()
         self._chance = chance
         self._listings = Listings()
+        self.search = ToolSearch()
         self._strangers = (0, 0)  # (second, records written in it)
 
     def _limits(self) -> Limits:
@@ -105,12 +110,14 @@ class Gateway:
         """Serve new requests from `snapshot`; those that run keep theirs."""
         self.snapshot = snapshot
         self._listings.clear()
+        self.subscriptions.renew()
         self.changes.ring()
 
     def end(self) -> None:
         """Let go of standing streams: the process is about to end, and they never do by themselves."""
         self.is_ending = True
         self.parked.close()
+        self.subscriptions.close()
         self.changes.ring()
 
     def server(self, snapshot: Snapshot, principal: Principal, route: Route, era: Era) -> discover.Server:

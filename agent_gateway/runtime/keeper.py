@@ -15,6 +15,7 @@ from pathlib import Path
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at, look_back
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.runtime.watch import Watch
@@ -23,21 +24,27 @@ from agent_gateway.telemetry.logs import log
 
 RETRY_MISSING_EVERY_S = 2.0
 LOOK_AGAIN_EVERY_S = 30.0
+NUDGED_AFTER_S = 0.1  # a server that changes often is looked at ten times a second at most
 
 
 class Keeper:
     """Knows where the configuration is and what it became."""
 
-    def __init__(self, path: Path, provisioner: Provisioner, workers: int | None = None) -> None:
+    def __init__(
+        self, path: Path, provisioner: Provisioner, workers: int | None = None, pinning: Pinning | None = None
+    ) -> None:
         self.path = path
         self._workers = workers
         self.last_problem = ""  # why the last reload was refused; empty when it was not
         self._provisioner = provisioner
+        self._pinning = pinning
         self._loaded: Loaded | None = None
         self._kept: dict[str, Kept] = {}
         self._seen: dict[str, Seen] = {}
         self._lock = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
+        self._nudged: set[str] = set()
+        self._nudge = asyncio.Event()
 
     @property
     def loaded(self) -> Loaded:
@@ -50,7 +57,7 @@ class Keeper:
         loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         kept = self._provisioner.upstreams(loaded, {})
         try:
-            seen = await _look_at_all(loaded, kept, {})
+            seen = await _look_at_all(loaded, kept, {}, self._pinning)
             snapshot = await self._provisioner.provision(loaded, kept, seen)
         except BaseException:
             await _close(kept, {}, 0)
@@ -84,8 +91,10 @@ class Keeper:
         fresh = {name: one for name, one in kept.items() if before.get(name) is not one}
         try:
             same = kept.keys() - fresh.keys()  # not asked again: a slow one must not hold up a change
-            seen = {name: await look_back(loaded, name, self._seen[name]) for name in kept if name in same}
-            seen |= await _look_at_all(loaded, fresh, self._seen)
+            seen = {
+                name: await look_back(loaded, name, self._seen[name], self._pinning) for name in kept if name in same
+            }
+            seen |= await _look_at_all(loaded, fresh, self._seen, self._pinning)
             snapshot = await self._provisioner.provision(loaded, kept, seen)
         except BaseException:
             await _close(fresh, {}, 0)
@@ -99,21 +108,42 @@ class Keeper:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def refresh(self, gateway: Gateway, *, only_missing: bool = False) -> None:
-        """Look at the upstreams again and serve what changed. A reload need not wait for this."""
+    def nudge(self, name: str) -> None:
+        """Have one upstream looked at again soon: it says that a list of it changed. Many nudges are one look."""
+        self._nudged.add(name)
+        self._nudge.set()
+
+    async def refresh(
+        self, gateway: Gateway, *, only_missing: bool = False, only: frozenset[str] | None = None
+    ) -> None:
+        """Look at the upstreams again and serve what changed. A reload need not wait for this.
+
+        only  the names of those to look at; None: of all
+        """
         loaded, kept = self.loaded, self._kept
         asked = {name: one for name, one in kept.items() if not only_missing or self._is_away(name)}
-        looked = await _look_at_all(loaded, asked, self._seen)
+        if only is not None:
+            asked = {name: one for name, one in asked.items() if name in only}
+        looked = await _look_at_all(loaded, asked, self._seen, self._pinning)
         async with self._lock:
             fresh = {name: one for name, one in looked.items() if self._kept.get(name) is kept[name]}
             if self.loaded is not loaded:
-                fresh = {name: await look_back(self.loaded, name, one) for name, one in fresh.items()}
+                fresh = {name: await look_back(self.loaded, name, one, self._pinning) for name, one in fresh.items()}
             if all(_is_same(self._seen[name], one) for name, one in fresh.items()):
                 return
             self._seen = {**self._seen, **fresh}
             snapshot = await self._provisioner.provision(self.loaded, self._kept, self._seen)
             gateway.swap(snapshot)
             log(logging.INFO, "the catalogue changed", snapshot=snapshot.id, tools=len(snapshot.catalog.entries))
+
+    async def reconsider(self, gateway: Gateway, upstream: str) -> None:
+        """Serve an upstream's lists by what is approved now, without asking it again."""
+        async with self._lock:
+            if upstream not in self._seen:
+                return
+            again = await look_back(self.loaded, upstream, self._seen[upstream], self._pinning)
+            self._seen = {**self._seen, upstream: again}
+            gateway.swap(await self._provisioner.provision(self.loaded, self._kept, self._seen))
 
     def _is_away(self, name: str) -> bool:
         """Say whether an upstream is missing from the catalogue, or in it and down: only calls would try it again."""
@@ -125,6 +155,7 @@ class Keeper:
             group.create_task(self._reload_forever(gateway, watch))
             group.create_task(self._refresh_forever(gateway, RETRY_MISSING_EVERY_S, only_missing=True))
             group.create_task(self._refresh_forever(gateway, LOOK_AGAIN_EVERY_S, only_missing=False))
+            group.create_task(self._refresh_nudged(gateway))
 
     async def _reload_forever(self, gateway: Gateway, watch: Watch) -> None:
         while True:
@@ -136,10 +167,23 @@ class Keeper:
             await asyncio.sleep(every_s)
             for name, one in self._kept.items():
                 gateway.services.metrics.upstream_up.labels(name).set(one.upstream.health().state != "down")
-            try:
-                await self.refresh(gateway, only_missing=only_missing)
-            except BadConfiguration as error:  # the catalogue moved in a way the configuration cannot bear
-                log(logging.ERROR, "the changed catalogue cannot be served; the old one stays", why=str(error))
+            await self._refreshed(gateway, only_missing=only_missing)
+
+    async def _refresh_nudged(self, gateway: Gateway) -> None:
+        while True:
+            await self._nudge.wait()
+            await asyncio.sleep(NUDGED_AFTER_S)
+            names, self._nudged = frozenset(self._nudged), set()
+            self._nudge.clear()
+            await self._refreshed(gateway, only=names)
+
+    async def _refreshed(
+        self, gateway: Gateway, *, only_missing: bool = False, only: frozenset[str] | None = None
+    ) -> None:
+        try:
+            await self.refresh(gateway, only_missing=only_missing, only=only)
+        except BadConfiguration as error:  # the catalogue moved in a way the configuration cannot bear
+            log(logging.ERROR, "the changed catalogue cannot be served; the old one stays", why=str(error))
 
     async def aclose(self) -> None:
         """Close every upstream."""
@@ -169,8 +213,10 @@ def _shown(seen: Seen) -> object:
     return (seen.card.approved, seen.card.latest, seen.info)
 
 
-async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:
-    looks = [look_at(loaded, name, one.upstream, before.get(name)) for name, one in kept.items()]
+async def _look_at_all(
+    loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen], pinning: Pinning | None
+) -> dict[str, Seen]:
+    looks = [look_at(loaded, name, one.upstream, before.get(name), pinning) for name, one in kept.items()]
     return dict(zip(kept, await asyncio.gather(*looks), strict=True))
 
 

@@ -9,12 +9,12 @@ The other workers hear of what must hold at all of them.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from agent_gateway.ports import Clock
-from agent_gateway.runtime.counting import RecentSet
+from agent_gateway.runtime.counting import Changes, RecentSet
 from agent_gateway.runtime.siblings import Siblings
 
 MAX_REMEMBERED = 100_000
@@ -33,12 +33,16 @@ class SessionState:
 
     log_level  the least severe log message it asked for (`logging/setLevel`)
     told_at    when the other workers heard last that it is used
+    uris       the resources it watches (`resources/subscribe`)
+    bell       rings when those change, once a standing stream is open here
     """
 
     owner: Owner
     used_at: float
     told_at: float = 0.0
     log_level: str | None = None
+    uris: set[str] = field(default_factory=set[str])
+    bell: Changes | None = None
 
 
 class Sessions:
@@ -53,6 +57,7 @@ class Sessions:
         siblings.on("session.used", self._used_elsewhere)
         siblings.on("session.ended", self._ended_elsewhere)
         siblings.on("session.level", self._level_elsewhere)
+        siblings.on("session.watch", self._watch_elsewhere)
         self._idle_s = idle_s
         self._limit = limit
         self._began_at = clock()
@@ -90,6 +95,11 @@ class Sessions:
         state.log_level = level
         self._siblings.tell("session.level", key.hex(), _written(state.owner), level)
 
+    def watch(self, key: bytes, state: SessionState, uri: str, is_wanted: bool) -> None:
+        """The client of this session wants to hear of a resource, or no more."""
+        _watch(state, uri, is_wanted)
+        self._siblings.tell("session.watch", key.hex(), _written(state.owner), uri, "1" if is_wanted else "")
+
     def end(self, key: bytes) -> None:
         """The session opens nothing from now on."""
         self._end(key)
@@ -120,6 +130,12 @@ class Sessions:
         if state is not None:
             state.log_level = level
 
+    def _watch_elsewhere(self, key_hex: str, owner: str, uri: str, is_wanted: str) -> None:
+        self._used_elsewhere(key_hex, owner)
+        state = self._known.get(bytes.fromhex(key_hex))
+        if state is not None:
+            _watch(state, uri, bool(is_wanted))
+
     def _touch(self, key: bytes, state: SessionState, now: float) -> None:
         state.used_at = now
         self._known.move_to_end(key)
@@ -143,10 +159,21 @@ class Sessions:
         state = self._known.pop(key, None)
         if state is None:
             return
+        if state.bell is not None:
+            state.bell.ring()  # its stream ends
         owned = self._owned[state.owner]
         del owned[key]
         if not owned:
             del self._owned[state.owner]
+
+
+def _watch(state: SessionState, uri: str, is_wanted: bool) -> None:
+    if is_wanted:
+        state.uris.add(uri)
+    else:
+        state.uris.discard(uri)
+    if state.bell is not None:
+        state.bell.ring()
 
 
 def _written(owner: Owner) -> str:

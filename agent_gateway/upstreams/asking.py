@@ -6,7 +6,8 @@ answer may take is the sink's to say.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Raw
@@ -55,6 +56,34 @@ class Patient:
             return await self._sink.ask(method, params)
         finally:
             self._limit.resume()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A request that runs, and who put it.
+
+    id            raw JSON, ours
+    who           the caller: what names no request is for it when nobody else has one running
+    may_be_asked  whether the caller declared anything that an upstream may ask of it
+    """
+
+    id: bytes
+    sink: Sink
+    who: Hashable = None
+    may_be_asked: bool = False
+    is_listening: bool = False  # it waits for changes: nothing else is for it
+
+
+def only_caller(running: Sequence[Running]) -> Running | None:
+    """Return the latest of these requests when all are of one caller: what names no request is for that one."""
+    calls = [one for one in running if not one.is_listening]
+    return calls[-1] if len({one.who for one in calls}) == 1 else None
+
+
+def asked_of(running: Sequence[Running]) -> Sink:
+    """Return whom a question that names no request is for; nobody when that is not sure."""
+    asked = only_caller([one for one in running if one.may_be_asked])
+    return NOBODY if asked is None else asked.sink
 
 
 class Questions:

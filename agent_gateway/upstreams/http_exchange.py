@@ -9,15 +9,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from agent_gateway.ports import HttpResponse, Sink
+from msgspec import Raw
+
+from agent_gateway.ports import Heard, HttpResponse, Sink
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Questions
+from agent_gateway.upstreams.asking import Questions
 from agent_gateway.upstreams.h1_response import died, too_large
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope, sse
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
 from mcp_registry.protocol.progress import CANCELLED
+from mcp_registry.protocol.subscriptions import CHANGES
 
 _MAX_ERROR_BODY = 64 * 1024
 _RETRY_MS = 1000  # before a broken stream is opened again, when the upstream does not say
@@ -28,21 +31,29 @@ class Inbox:
     """Takes what the upstream says while one request runs; awaiting slows the upstream.
 
     questions  puts the upstream's own requests to the sink and answers them; None where it may not ask any
-    may_ask    whether this caller declared anything that it can be asked; `ping` is answered anyway
+    changed    hears of changes that are said here and belong to no request; None: nobody does
     """
 
     def __init__(
-        self, id_raw: bytes, sink: Sink, max_requests: int, questions: Questions | None = None, *, may_ask: bool = False
+        self,
+        id_raw: bytes,
+        sink: Sink,
+        max_requests: int,
+        questions: Questions | None = None,
+        changed: Heard | None = None,
     ) -> None:
         self._id_raw = id_raw
         self._sink = sink
         self._left = max_requests
         self._questions = questions
-        self._may_ask = may_ask
+        self._changed = changed
 
     async def notification(self, message: Notification) -> None:
         if message.method == CANCELLED and self._questions is not None:
             self._questions.withdraw(bytes(message.params.get("requestId", b"")))
+            return
+        if message.method in CHANGES and self._changed is not None:
+            self._changed(message.method, Raw(envelope.write(message.params)) if message.params else None)
             return
         await speak.deliver(message, self._id_raw, self._sink)
 
@@ -52,7 +63,7 @@ class Inbox:
             raise garbage("the upstream asks too much while it should answer")
         if self._questions is None:
             return
-        self._questions.put(message, self._sink if self._may_ask else NOBODY)
+        self._questions.put(message, self._sink)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,35 @@ here; which era the upstream speaks is `mcp_http`'s to know.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Raw
 
-from agent_gateway.ports import Clock, HttpClient, HttpRequest, HttpResponse, ServerInfo, Sink, UpstreamRequest
+from agent_gateway.ports import (
+    Clock,
+    Heard,
+    HttpClient,
+    HttpRequest,
+    HttpResponse,
+    Listen,
+    ServerInfo,
+    Sink,
+    UpstreamRequest,
+)
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Questions
+from agent_gateway.upstreams.asking import NOBODY, Questions, Running, asked_of
 from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, receive
 from agent_gateway.upstreams.per_owner import NO_CAPABILITIES, Headers, Owner, PerOwner
 from agent_gateway.upstreams.settings import UpstreamSettings
+from agent_gateway.upstreams.standing import Standing
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
-from mcp_registry.protocol import outbound
+from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST
 from mcp_registry.protocol.outbound import Speaker
+from mcp_registry.protocol.subscriptions import UPDATED
 
 PLAIN = (b"accept-encoding", b"identity")
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
@@ -38,6 +52,8 @@ class Session:
     """One handshake; `id` is empty when the upstream keeps no sessions.
 
     log_level  the least severe level it was told to send so far; None: none
+    running    the requests that run in it, by our ids
+    standing   its standing stream, once somebody needs it
     """
 
     id: str
@@ -46,6 +62,8 @@ class Session:
     inflight: int = 0
     used_at: float = 0.0
     log_level: str | None = None
+    running: dict[bytes, Running] = field(default_factory=dict[bytes, Running])
+    standing: Standing | None = None
 
 
 class LegacySessions:
@@ -62,9 +80,11 @@ class LegacySessions:
         self._clock = clock
         self._chores = chores
         self._next_id = next_id
+        self._standing = 0
+        self._lists: set[Heard] = set()  # who wants to hear that a list changed, whoever's session says it
         self._open = PerOwner(
             self._begin,
-            lambda session: chores.start(self._end(session)),
+            self._let_go,
             limit=settings.limits.max_sessions,
             per_owner=settings.limits.max_sessions_per_owner,
             idle_s=settings.timeouts.session_idle_s,
@@ -99,16 +119,97 @@ class LegacySessions:
         reply = await self._send_in(session, request, sink)
         if not _is_lost(session, reply):
             return reply
-        self._open.drop(session)  # it surely did not run: the upstream does not know who asked
+        self._drop(session)  # it surely did not run: the upstream does not know who asked
         return await self._send_in(await self._open.get(owner, credentials, declared), request, sink)
+
+    async def listen(self, wanted: Listen, heard: Heard, credentials: Headers) -> None:
+        """Hear what the upstream says outside of requests, in a session of this caller; see `ports.McpUpstream`."""
+        owner = self._settings.owner(wanted.principal)
+        if wanted.lists:
+            self._lists.add(heard)
+        try:
+            await self._listen(owner, wanted, heard, credentials)
+        finally:
+            self._lists.discard(heard)
+
+    async def _listen(self, owner: Owner, wanted: Listen, heard: Heard, credentials: Headers) -> None:
+        while True:
+            session = await self._open.get(owner, credentials)
+            standing = self._stand(session)
+            if standing is None:
+                return
+            session.inflight += 1  # it is in use
+            standing.listeners.add(heard)
+            try:
+                for uri in wanted.uris:
+                    await self._ask_in(session, "resources/subscribe", uri)
+                if await asyncio.shield(standing.task) == "unserved":
+                    await asyncio.Event().wait()  # what calls say is heard all the same
+            except asyncio.CancelledError:
+                for uri in wanted.uris:
+                    self._chores.start(self._ask_in(session, "resources/unsubscribe", uri))
+                raise
+            finally:
+                standing.listeners.discard(heard)
+                session.inflight -= 1
+                session.used_at = self._clock()
+            self._drop(session)  # the upstream does not know it any more: begin anew
+
+    def _changed(self, session: Session, method: str, params: Raw | None) -> None:
+        """Tell who listens, though it is said on the stream of a call: some servers do."""
+        of_session: set[Heard] = set() if session.standing is None else session.standing.listeners
+        of_lists: set[Heard] = set() if method == UPDATED else self._lists
+        for heard in of_session | of_lists:
+            heard(method, params)
+
+    async def _ask_in(self, session: Session, method: str, uri: str) -> None:
+        """Subscribe to a resource, or end that; what the upstream answers is its own matter."""
+        id_raw = self._next_id()
+        body = envelope.request(id_raw, method, {"uri": Raw(envelope.write(uri))})
+        response = await self._http.send(self._post(session, body), timeout_s=self._settings.timeouts.farewell_s)
+        await receive(response, id_raw, Inbox(id_raw, NOBODY, 0), self._settings.limits)
+
+    def _stand(self, session: Session) -> Standing | None:
+        """Return the standing stream of a session, opening it when there is none; None when there may be no more.
+
+        Half of the connections at most stand: the others are for calls.
+        """
+        if session.standing is None and session.id and self._standing < self._settings.limits.max_connections // 2:
+            questions = Questions(lambda body: self._tell(session, body))
+            session.standing = Standing(
+                lambda last_id: self._resume(session, last_id),
+                lambda question: questions.put(question, asked_of([*session.running.values()])),
+                self._settings.limits,
+            )
+            self._standing += 1
+            session.standing.task.add_done_callback(lambda _: self._stood(questions))
+        return session.standing
+
+    def _stood(self, questions: Questions) -> None:
+        self._standing -= 1
+        questions.close()
+
+    def _drop(self, session: Session) -> None:
+        """Forget a session that is over."""
+        self._open.drop(session)
+        if session.standing is not None:
+            session.standing.task.cancel()
+
+    def _let_go(self, session: Session) -> None:
+        """End a session that nobody uses."""
+        if session.standing is not None:
+            session.standing.task.cancel()
+        self._chores.start(self._end(session))
 
     async def _send_in(self, session: Session, request: UpstreamRequest, sink: Sink) -> Reply:
         id_raw = self._next_id()
         limits = self._settings.limits
         message = speak.outgoing(request, id_raw, mirrors_arguments=False)
         questions = Questions(lambda body: self._tell(session, body))
-        inbox = Inbox(id_raw, sink, limits.max_server_requests, questions, may_ask=speak.can_be_asked(request))
+        inbox = Inbox(id_raw, sink, limits.max_server_requests, questions, partial(self._changed, session))
         session.inflight += 1
+        may_ask = speak.can_be_asked(request)
+        session.running[id_raw] = Running(id_raw, sink, request.principal.key, may_be_asked=may_ask)
         try:
             if request.log_level is not None:
                 await self._set_level(session, request.log_level)
@@ -123,12 +224,15 @@ class LegacySessions:
             raise
         finally:
             questions.close()
+            del session.running[id_raw]
             session.inflight -= 1
             session.used_at = self._clock()
 
     async def _resume(self, session: Session, last_id: str) -> HttpResponse:
-        """Open the stream that broke again, after the event `last_id`."""
-        headers = [*self._headers(session), _STREAM, (b"last-event-id", last_id.encode())]
+        """Open a stream again after the event `last_id`; the standing stream when that is empty."""
+        headers = [*self._headers(session), _STREAM]
+        if last_id:
+            headers.append((b"last-event-id", last_id.encode()))
         sent = HttpRequest("GET", self._settings.url, headers)
         return await self._http.send(sent, timeout_s=self._settings.timeouts.page_s, idempotent=True)
 
@@ -166,7 +270,17 @@ class LegacySessions:
             info = speak.server_info("legacy", probe.version, probe.result)
             session = Session(_session_id(reply), info, credentials)
             await self._tell(session, outbound.INITIALIZED)
+            if capabilities != NO_CAPABILITIES:
+                await self._open_for_questions(session)
         return session
+
+    async def _open_for_questions(self, session: Session) -> None:
+        """Open the standing stream: some servers ask there, whatever request they serve."""
+        standing = self._stand(session)
+        if standing is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.timeouts.farewell_s):
+                    await standing.is_open.wait()
 
     async def _end(self, session: Session) -> None:
         if session.id:

@@ -14,10 +14,12 @@ from typing import TypeVar, cast
 from agent_gateway.ports import (
     Clock,
     Health,
+    Heard,
     HttpClient,
     HttpRequest,
     HttpResponse,
     Listed,
+    Listen,
     ServerInfo,
     Sink,
     UpstreamAnswer,
@@ -32,11 +34,13 @@ from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garba
 from agent_gateway.upstreams.legacy_sessions import PLAIN, EraChangedError, LegacySessions
 from agent_gateway.upstreams.per_owner import Headers, credential_digest
 from agent_gateway.upstreams.settings import UpstreamSettings
+from agent_gateway.upstreams.standing import MAX_PAUSE_S
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST, MODERN_CODES, UNSUPPORTED_PROTOCOL_VERSION
 from mcp_registry.protocol.lists import LISTS, ItemKind
+from mcp_registry.protocol.subscriptions import Filter
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
@@ -44,6 +48,7 @@ Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 _T = TypeVar("_T")
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
 _MAX_INFOS = 256
+_FIRST_PAUSE_S = 1.0  # before a listening that ended begins anew
 _REFUSED = frozenset({400, 404, 405})
 
 
@@ -117,6 +122,39 @@ class HttpUpstream:
         return await speak.list_all(
             lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
         )
+
+    async def listen(self, wanted: Listen, heard: Heard) -> None:
+        """Hear changes until cancelled; see `ports.McpUpstream`."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                headers = await self._credentials(wanted.principal)
+                known = await self._era(headers)
+                if known.era == "legacy":
+                    return await self._sessions.listen(wanted, heard, headers)
+                if not await self._listen_once(known.version, wanted, heard, headers):
+                    return None
+                pause_s = _FIRST_PAUSE_S
+            except EraChangedError:
+                self._known = None
+            except UpstreamFailed:
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+            await asyncio.sleep(pause_s)
+
+    async def _listen_once(self, version: str, wanted: Listen, heard: Heard, headers: Headers) -> bool:
+        """Hear changes until the upstream ends the stream; return whether it has such streams."""
+        id_raw = self._next_id()
+        speaker = replace(speak.GATEWAY, version=version)
+        message = speak.listening(id_raw, Filter(wanted.lists, wanted.uris))
+        sent = HttpRequest(
+            "POST",
+            self._settings.url,
+            [*outbound.modern_headers(message, speaker), PLAIN, *headers],
+            outbound.modern_body(message, speaker),
+        )
+        response = await self._http.send(sent, timeout_s=self._settings.timeouts.page_s, idempotent=True)
+        reply = await receive(response, id_raw, Inbox(id_raw, speak.Hearing(heard), 0), self._settings.limits)
+        return answer_of(reply).error is None
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself to this principal, from cache when it is known."""

@@ -5,8 +5,10 @@ while. After it died the next request starts another: at once the first time, th
 after a pause that doubles; too many deaths in a row make the upstream count as down.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
@@ -14,18 +16,19 @@ from random import random
 
 from msgspec import Raw
 
-from agent_gateway.ports import Clock, Health, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import Clock, Health, Heard, Listed, Listen, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Patient
+from agent_gateway.upstreams.asking import NOBODY, Patient, Running
 from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.per_owner import NO_CAPABILITIES, Headers, Owner, PerOwner
 from agent_gateway.upstreams.settings import UpstreamSettings
-from agent_gateway.upstreams.stdio_child import Child, Running, start
+from agent_gateway.upstreams.stdio_child import Child, start
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from mcp_registry.protocol import outbound
+from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
 from mcp_registry.protocol.lists import LISTS, ItemKind
+from mcp_registry.protocol.subscriptions import LIST_CHANGED, Filter
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
 FIRST_PAUSE_S = 0.5
@@ -50,10 +53,11 @@ class _Seat:
     info: ServerInfo
     used_at: float = 0.0
     log_level: str | None = None
+    watchers: int = 0
 
     @property
     def inflight(self) -> int:
-        return self.child.inflight
+        return self.child.inflight + self.watchers
 
 
 class StdioUpstream:
@@ -82,6 +86,7 @@ class StdioUpstream:
         self._deaths: dict[Owner, _Deaths] = {}
         self._health = Health("unknown")
         self._restarts = 0
+        self._listeners: set[Heard] = set()
         self._log: deque[str] = deque(maxlen=settings.limits.max_log_lines)
         self._chores = Chores(settings.timeouts.farewell_s * 4)
         self._seats = PerOwner(
@@ -127,6 +132,47 @@ class StdioUpstream:
         return await speak.list_all(
             lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
         )
+
+    async def listen(self, wanted: Listen, heard: Heard) -> None:
+        """Hear changes until cancelled; see `ports.McpUpstream`.
+
+        Lists alone start no child: what the running ones say is heard. For a resource the caller's own is kept running.
+        """
+        self._listeners.add(heard)
+        try:
+            if not wanted.uris:
+                await asyncio.Event().wait()
+            while True:
+                with suppress(UpstreamFailed):
+                    seat = await self._seats.get(self._settings.owner(wanted.principal), ())
+                    await self._watch(seat, wanted)
+                await asyncio.sleep(MAX_PAUSE_S)
+        finally:
+            self._listeners.discard(heard)
+
+    async def _watch(self, seat: _Seat, wanted: Listen) -> None:
+        """Have one child tell when these resources change; returns when it has ended."""
+        seat.watchers += 1
+        try:
+            if seat.info.era == "modern":
+                await self._ask_to_listen(seat, Filter(uris=wanted.uris))
+            else:
+                for uri in wanted.uris:
+                    id_raw = self._next_id()
+                    body = envelope.request(id_raw, "resources/subscribe", {"uri": Raw(envelope.write(uri))})
+                    await seat.child.ask(body, Running(id_raw, NOBODY, is_listening=True))
+            await seat.child.exited.wait()
+        finally:
+            seat.watchers -= 1
+
+    async def _ask_to_listen(self, seat: _Seat, wanted: Filter) -> None:
+        message = speak.listening(self._next_id(), wanted)
+        running = Running(message.id, speak.Hearing(self._tell), is_listening=True)
+        await seat.child.ask(outbound.modern_body(message, speak.GATEWAY), running)
+
+    def _tell(self, method: str, params: Raw | None) -> None:
+        for heard in list(self._listeners):
+            heard(method, params)
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself, from cache when it is known."""
@@ -201,6 +247,10 @@ class StdioUpstream:
             self._health = Health("up", self._clock())
         seat = _Seat(owner, child, info)
         child.on_end = lambda: self._ended(seat)
+        child.heard = self._tell
+        if info.era == "modern" and self._listeners:
+            task = asyncio.get_running_loop().create_task(self._ask_to_listen(seat, Filter(frozenset(LIST_CHANGED))))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it ends with the child
         return seat
 
     async def _greeted(self, capabilities: bytes) -> tuple[Child, ServerInfo]:

@@ -16,7 +16,18 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.identity.scheme_secrets import SchemeSecrets
-from agent_gateway.ports import Clock, Health, HttpClient, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import (
+    Clock,
+    Health,
+    Heard,
+    HttpClient,
+    Listed,
+    Listen,
+    ServerInfo,
+    Sink,
+    UpstreamAnswer,
+    UpstreamRequest,
+)
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.api_exchange import ApiExchange, ExchangeLimits, plain_headers
@@ -153,6 +164,10 @@ class OpenApi:
         await self._ready()
         listed = [one.definition for one in self._tools.values()]
         return Listed([*listed, _READ_RESULT_DEFINITION]) if listed and kind == "tools" else Listed()
+
+    async def listen(self, wanted: Listen, heard: Heard) -> None:
+        """Return at once: an API tells no changes."""
+        del wanted, heard
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what we say of an API that speaks no MCP itself."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
-from agent_gateway.ports import Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, Heard, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope
@@ -25,6 +25,7 @@ from mcp_registry.protocol.headers import HeaderParam, header_params
 from mcp_registry.protocol.inbound import LOG_LEVELS, declares
 from mcp_registry.protocol.lists import ListShape
 from mcp_registry.protocol.outbound import Outgoing, Speaker
+from mcp_registry.protocol.subscriptions import CHANGES, LISTEN, Filter, write_filter
 from mcp_registry.protocol.versions import META_SERVER_INFO, Era
 
 GATEWAY: Final = Speaker(info=Raw(envelope.write({"name": "agent-gateway", "version": VERSION})))
@@ -126,6 +127,25 @@ async def deliver(message: Notification, id_raw: bytes, sink: Sink) -> None:
         if token is None or bytes(token) != id_raw:
             return
     await sink.notify(message.method, Raw(envelope.write(message.params)) if message.params else None)
+
+
+class Hearing:
+    """The sink of a listening: changes go to `heard`, nothing else does, and nobody can be asked."""
+
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    async def notify(self, method: str, params: Raw | None) -> None:
+        if method in CHANGES:
+            self._heard(method, params)
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        raise AskRefused(Raw(envelope.write({"code": METHOD_NOT_FOUND, "message": f"`{method}` is not served"})))
+
+
+def listening(id_raw: bytes, wanted: Filter) -> Outgoing:
+    """Return the modern request whose answer is a stream of these changes."""
+    return Outgoing(id_raw, LISTEN, {"notifications": Raw(envelope.write(write_filter(wanted)))})
 
 
 def cancelled(id_raw: bytes) -> bytes:

@@ -11,38 +11,25 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from agent_gateway.ports import Sink
+from msgspec import Raw
+
+from agent_gateway.ports import Heard
 from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.asking import NOBODY, Questions
+from agent_gateway.upstreams.asking import Questions, Running, asked_of, only_caller
 from agent_gateway.upstreams.h1_response import died
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.envelope import Notification, Request, Response
 from mcp_registry.protocol.progress import CANCELLED
+from mcp_registry.protocol.subscriptions import CHANGES, subscription_of
 
 _LAUNCHER: Final = Path(__file__).with_name("stdio_launch.py")
 _STDIN, _STDOUT = 0, 1
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A request for a child, and who put it.
-
-    id            raw JSON, ours
-    who           the caller: what names no request is for it when nobody else has one running
-    may_be_asked  whether the caller declared anything that a child may ask of it
-    """
-
-    id: bytes
-    sink: Sink
-    who: Hashable = None
-    may_be_asked: bool = False
 
 
 class _Waiting:
@@ -92,20 +79,21 @@ class Child(asyncio.SubprocessProtocol):
         self._limits = limits
         self._calls: dict[bytes, _Waiting] = {}
         self._questions = Questions(self._respond)
+        self.heard: Heard = lambda _, __: None  # takes changes, which belong to no request
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._pieces: list[bytes] = []  # of a line that has no end yet
         self._size = 0
         self._garbage = 0
         self._log_rest = b""
-        self._exited = asyncio.Event()
+        self.exited = asyncio.Event()
         self._is_over = False
         self.on_end: Callable[[], None] | None = None
         self.pid = 0
 
     @property
     def inflight(self) -> int:
-        return len(self._calls)
+        return sum(not one.running.is_listening for one in self._calls.values())
 
     @property
     def is_alive(self) -> bool:
@@ -156,7 +144,7 @@ class Child(asyncio.SubprocessProtocol):
             if await self._exits_within(grace_s / 2):
                 break
             self._signal(number)
-        await self._exited.wait()
+        await self.exited.wait()
         self._transport.close()
 
     # --- asyncio.SubprocessProtocol --------------------------------------------------------
@@ -184,7 +172,7 @@ class Child(asyncio.SubprocessProtocol):
             self._kill(died("the upstream's process closed its output"))
 
     def process_exited(self) -> None:
-        self._exited.set()
+        self.exited.set()
         self._over(died("the upstream's process ended"))
         self._signal(signal.SIGKILL)  # children of its own do not outlive it
         self.pid = 0  # the number may soon be another's
@@ -232,19 +220,21 @@ class Child(asyncio.SubprocessProtocol):
         if message.method == CANCELLED:
             self._questions.withdraw(bytes(message.params.get("requestId", b"")))
             return None
-        return self._only([*self._calls.values()])
+        tag = subscription_of(message.params)
+        if tag is not None:
+            return self._calls.get(tag)
+        if message.method in CHANGES:
+            params = Raw(envelope.write(message.params)) if message.params else None
+            self.heard(message.method, params)
+            return None
+        only = only_caller([one.running for one in self._calls.values()])
+        return None if only is None else self._calls[only.id]
 
     def _put(self, question: Request) -> None:
-        """Put a question to the caller it must be for: a child does not say during which request it asks."""
-        asked = self._only([one for one in self._calls.values() if one.running.may_be_asked])
         if len(self._questions) >= self._limits.max_server_requests:
             self._kill(UpstreamFailed("the upstream's process asks too much", code="upstream_garbage"))
         else:
-            self._questions.put(question, NOBODY if asked is None else asked.running.sink)
-
-    def _only(self, running: Sequence[_Waiting]) -> _Waiting | None:
-        """Return the latest of these requests when all are of one caller."""
-        return running[-1] if len({one.running.who for one in running}) == 1 else None
+            self._questions.put(question, asked_of([one.running for one in self._calls.values()]))
 
     async def _respond(self, body: bytes) -> None:
         self.tell(body)
@@ -286,7 +276,7 @@ class Child(asyncio.SubprocessProtocol):
     async def _exits_within(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                await self._exited.wait()
+                await self.exited.wait()
         except TimeoutError:
             return False
         return True

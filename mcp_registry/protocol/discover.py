@@ -19,11 +19,12 @@ from mcp_registry.protocol.versions import LATEST_LEGACY, LEGACY_VERSIONS, META_
 MAX_INSTRUCTIONS_CHARS: Final = 4_096  # of one upstream
 MAX_MERGED_CHARS: Final = 32_768
 
+_OF_SESSIONS: Final = ("logging/setLevel", "resources/subscribe", "resources/unsubscribe")
 USES: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")  # governed calls
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
-        "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES}),
-        "modern": frozenset({"server/discover", *BY_METHOD, *USES}),
+        "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES, *_OF_SESSIONS}),
+        "modern": frozenset({"server/discover", "subscriptions/listen", *BY_METHOD, *USES}),
     }
 )
 TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(

@@ -91,6 +91,29 @@ def breed() -> int:
     return subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], stdin=subprocess.PIPE).pid
 
 
+@server.resource("note://one")
+def note() -> str:
+    """One note."""
+    return "a note"
+
+
+@server.tool()
+async def touch(uri: str, ctx: Context) -> str:
+    """Say that a resource changed."""
+    await ctx.notify_resource_updated(uri)  # to the streams of 2026-07-28
+    await ctx.session.send_resource_updated(uri)  # to the session of a legacy client
+    return "touched"
+
+
+@server.tool()
+async def grow(name: str, ctx: Context) -> str:
+    """Have one more tool, and say so."""
+    server.add_tool(lambda: name, name=name, description="grown")
+    await ctx.notify_tools_changed()
+    await ctx.session.send_tool_list_changed()
+    return "grown"
+
+
 class Booking(BaseModel):
     """What a person is asked for."""
 
