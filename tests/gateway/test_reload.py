@@ -141,10 +141,10 @@ async def test_rules_for_tools_change_without_asking_the_upstream_again(tmp_path
             gateway(tmp_path, world([up.entry()]), **FILES) as gate,
             gate.client(gate.token("planner")) as client,
         ):
-            heard = len(up.heard)
+            asked = [b'"tools/list"' in one for one in up.heard].count(True)
             assert await change(gate, 'tools: {"*": {risk: 1', 'tools: {"other": {hide: true}, "*": {risk: 1')
             assert await names(client) == ["raw__echo"]
-            assert len(up.heard) == heard
+            assert [b'"tools/list"' in one for one in up.heard].count(True) == asked
 
 
 @pytest.mark.requirement("config.hot-reload")
