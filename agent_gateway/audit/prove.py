@@ -1,4 +1,4 @@
-"""Receipts: what a log holds of one call, with the proof that it does.
+"""Receipts: what a log holds of one call, with the proof that it does; and the proof that a log only grew.
 
 A receipt needs nothing but the log's public key to be checked
 (`verify.verify_receipt`), so it can be handed to anyone.
@@ -7,8 +7,8 @@ A receipt needs nothing but the log's public key to be checked
 from base64 import b64encode
 from pathlib import Path
 
-from agent_gateway.audit.merkle import inclusion_proof, leaf_hash
-from agent_gateway.audit.reader import Entry, checkpoints, find, leaves
+from agent_gateway.audit.merkle import consistency_proof, inclusion_proof, leaf_hash
+from agent_gateway.audit.reader import Entry, checkpoints, find, leaves, log_paths
 from agent_gateway.audit.verify.proofs import root_of
 from gateway_policies.refusal import NotFound, Unavailable
 
@@ -36,6 +36,36 @@ def prove(directory: Path, call: str) -> Receipt:
     entries = [history.decision] if history.outcome is None else [history.decision, history.outcome]
     parts = [_part(directory, entry) for entry in entries if entry is history.decision or _head(directory, entry)]
     return {"receipt": VERSION, "call": call, "parts": parts}
+
+
+def prove_growth(directory: Path, kept: str) -> Receipt:
+    """Return the proof that a log has only grown since the checkpoint `kept`: JSON values, self-contained.
+
+        {"consistency": 1, "log": origin, "from": kept, "to": the last checkpoint, "proof": [base64, ...]}
+
+    `proof` is the consistency path of RFC 9162, 2.1.4. Raises `NotFound` for a note of no log here, and
+    `Unavailable` when the log is shorter than it was, or has no head since.
+    """
+    origin, size_text, _ = [*kept.split("\n"), "", "", ""][:3]
+    name = origin.rpartition("/")[2]
+    path = directory / f"{name}.db"
+    if not name or not size_text.isdigit() or path not in log_paths(directory):
+        raise NotFound("this checkpoint is of no log here")
+    heads = checkpoints(path, int(size_text))
+    if not heads:
+        raise Unavailable(f"log `{name}` is shorter than it was", hint="run `audit verify` with this checkpoint")
+    size, note = heads[-1]
+    hashes = leaves(path, size)
+    if len(hashes) < size:
+        raise _damaged(name)
+    proof = consistency_proof(hashes, int(size_text))
+    return {
+        "consistency": VERSION,
+        "log": origin,
+        "from": kept,
+        "to": note,
+        "proof": [b64encode(node).decode() for node in proof],
+    }
 
 
 def _head(directory: Path, entry: Entry) -> tuple[int, str] | None:

@@ -20,6 +20,7 @@ from rich.console import Console
 from agent_gateway.audit.export import Format
 from agent_gateway.audit.export import export as export_lines
 from agent_gateway.audit.prove import prove as prove_call
+from agent_gateway.audit.prove import prove_growth
 from agent_gateway.audit.reader import Criteria, Entry, checkpoints, find, follow, log_paths
 from agent_gateway.audit.verify import Report
 from agent_gateway.audit.verify import verify as verify_target
@@ -102,10 +103,22 @@ def verify(
 
 
 @app.command("prove")
-def prove(context: typer.Context, call: Call, out: Out = None, as_json: JsonOption = False) -> None:
-    """Make the receipt of a call: its records, with the proof that the signed log holds them."""
+def prove(
+    context: typer.Context,
+    call: Annotated[str, typer.Argument(help="The call's id.")] = "",
+    since: Annotated[Path | None, typer.Option(help="Instead: a checkpoint that was kept elsewhere.")] = None,
+    out: Out = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the receipt of a call; or, with a checkpoint that was kept, the proof that its log has only grown since.
+
+    A receipt holds the call's records and the proof that the signed log holds them. `audit verify` checks both.
+    """
+    if bool(call) == (since is not None):
+        raise Failure("give a call, or `--since` with a checkpoint", exit_code=2)
     with _readable():
-        receipt = prove_call(_directory(session_of(context)), call)
+        directory = _directory(session_of(context))
+        receipt = prove_call(directory, call) if since is None else prove_growth(directory, _text(since))
     text = json.dumps(receipt, indent=2, ensure_ascii=False) + "\n"
     if out is None:
         sys.stdout.write(text)

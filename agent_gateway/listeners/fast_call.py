@@ -24,7 +24,7 @@ from agent_gateway.listeners.fast_message import METHOD, PlainCall, plain_result
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import CallSink
-from agent_gateway.listeners.mcp_error import Headers, render
+from agent_gateway.listeners.mcp_error import Headers, render, status_of
 from agent_gateway.listeners.mcp_tools import Sent, body_of
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import authorize
@@ -254,7 +254,7 @@ class FastCall(Sending):
             self._fail(refusal)
             return
         settle(self._gateway.services, exchange)
-        self._answer(200, text, ())
+        self._answer(status_of(self._message.id, text, lane.reader.era), text, ())
 
     def _fail(self, refusal: Refusal) -> None:
         """End a forwarded call without an answer."""

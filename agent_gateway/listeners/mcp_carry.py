@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent_gateway.listeners.body import ClientWatch
-from agent_gateway.listeners.mcp_error import render
+from agent_gateway.listeners.mcp_error import render, status_of
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.exchange import Exchange
@@ -58,6 +58,7 @@ async def carry(request: McpRequest, begin: Begin) -> None:
         try:
             await run(gateway.services, inbound.snapshot, begun.exchange, begun.call, begun.sent.forward)
             body = begun.sent.body
+            status = status_of(request.message.id, body, request.era)
         except Refusal as refusal:
             gateway.services.metrics.count_refusal(refusal.code)
             status, body, headers = render(request.message.id, refusal, request.era, begun.exchange.id)

@@ -1,6 +1,9 @@
 """How a refusal looks as a JSON-RPC error, in either era."""
 
+from msgspec import Raw
+
 from agent_gateway import errors
+from agent_gateway.upstreams.speak import error_code
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import RESOURCE_NOT_FOUND, ProtocolError, http_status
@@ -36,3 +39,11 @@ def retry_header(refusal: Refusal) -> Headers:
     if refusal.retry_after_s is None:
         return ()
     return ((b"retry-after", b"%d" % max(1, round(refusal.retry_after_s))),)
+
+
+def status_of(id_raw: bytes, body: bytes, era: Era) -> int:
+    """Return the HTTP status of an answer of ours to the message `id_raw`: an upstream's error has one in 2026-07-28."""
+    head = envelope.failure(id_raw, b"")[:-1]
+    if era == "legacy" or not body.startswith(head):
+        return 200
+    return http_status(error_code(Raw(body[len(head) : -1])) or 0, era)

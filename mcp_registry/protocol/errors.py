@@ -113,26 +113,28 @@ def translate_error(error: msgspec.Raw, *, source: Era, target: Era, method: str
 def _to_legacy(code: int, members: Mapping[str, msgspec.Raw], method: str) -> int:
     if code in MODERN_CODES:
         return INVALID_REQUEST
-    if code == INVALID_PARAMS and method == "resources/read" and _names_uri(members.get("data")):
+    if code == INVALID_PARAMS and method == "resources/read" and _has(members.get("data"), "uri"):
         return RESOURCE_NOT_FOUND
     return code
 
 
-def _to_modern(code: int, _: Mapping[str, msgspec.Raw], method: str) -> int:
+def _to_modern(code: int, members: Mapping[str, msgspec.Raw], method: str) -> int:
     if code == RESOURCE_NOT_FOUND and method == "resources/read":
         return INVALID_PARAMS
+    if code == MISSING_REQUIRED_CLIENT_CAPABILITY and _has(members.get("data"), "requiredCapabilities"):
+        return code  # a server on an SDK of both eras: nobody else says it so
     # In a legacy server's mouth these mean something of its own; a modern client would act on them.
     if code in MODERN_CODES or code == URL_ELICITATION_REQUIRED:
         return INTERNAL_ERROR
     return code
 
 
-def _names_uri(data: msgspec.Raw | None) -> bool:
-    """Say whether the error's data names the resource, as a not-found does and bad params do not."""
+def _has(data: msgspec.Raw | None, member: str) -> bool:
+    """Say whether an error's data has a member: `uri` names a resource, which bad params do not."""
     if data is None:
         return False
     try:
-        return "uri" in _MEMBERS.decode(data)
+        return member in _MEMBERS.decode(data)
     except msgspec.DecodeError:
         return False
 

@@ -187,3 +187,22 @@ async def test_a_definition_and_an_error_pass_through_as_they_came(tmp_path: Pat
             [tool] = (await rpc(client, "tools/list")).json()["result"]["tools"]
             assert tool == shown | {"name": "raw__odd"}
             assert (await call(client, "raw__odd"))["error"] == told
+
+
+async def test_an_upstream_s_error_has_the_http_status_of_the_caller_s_era(tmp_path: Path) -> None:
+    told: dict[str, Any] = {
+        "code": -32021,
+        "message": "no sampling",
+        "data": {"requiredCapabilities": {"sampling": {}}},
+    }
+    failing = saying(lambda one: http(msgspec.json.encode({"jsonrpc": "2.0", "id": one.id, "error": told})))
+    with anyio.fail_after(30):
+        async with (
+            raw_upstream({"odd": failing}, [definition("odd")]) as up,
+            gateway(tmp_path, world([up.entry()]), **FILES) as gate,
+            gate.client(gate.token("planner")) as client,
+        ):
+            modern = await rpc(client, "tools/call", {"name": "raw__odd", "arguments": {}})
+            assert (modern.status_code, modern.json()["error"]) == (400, told)
+            older = await legacy(client, await initialize(client), "tools/call", {"name": "raw__odd", "arguments": {}})
+            assert (older.status_code, older.json()["error"]["code"]) == (200, -32600)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .files import Batch, Note, batches_of, log_of, open_log, parse, split_bundle
-from .proofs import Tree, check_vkeys, decode, log_named, open_note, root_of
+from .proofs import Tree, check_vkeys, decode, grows, log_named, open_note, root_of
 from .report import Finding, Report
 
 MAX_UNANCHORED = 2_000  # a healthy log signs every 1 000 records
@@ -18,7 +18,7 @@ MAX_UNANCHORED_MS = 60_000  # and every second
 
 
 def verify(target: Path, vkeys: Sequence[str], kept: Sequence[str] = ()) -> Report:
-    """Verify whatever `target` is: a directory, a log, a bundle (`.jsonl`) or a receipt (`.json`).
+    """Verify whatever `target` is: a directory, a log, a bundle (`.jsonl`), a receipt or a proof of growth (`.json`).
 
     vkeys  C2SP keys `name+id+key`; one named `name` also speaks for the logs `name/slot`
     kept   checkpoints from elsewhere: each must fit the log that signed it
@@ -28,7 +28,8 @@ def verify(target: Path, vkeys: Sequence[str], kept: Sequence[str] = ()) -> Repo
     if target.suffix == ".jsonl":
         return verify_bundle(target, vkeys, kept)
     if target.suffix == ".json":
-        return verify_receipt(parse(target.read_bytes()), vkeys)
+        read = parse(target.read_bytes())
+        return verify_growth(read, vkeys) if "consistency" in read else verify_receipt(read, vkeys)
     return verify_directory(target, vkeys, kept)
 
 
@@ -80,6 +81,22 @@ def verify_receipt(receipt: Mapping[str, Any], vkeys: Sequence[str]) -> Report:
             report.add(Finding(log, "proof", "the record is not in the signed log", index=at, call=call))
         elif parse(record).get("call") != call:
             report.add(Finding(log, "call", "the record is about another call", index=at, call=call))
+    return report
+
+
+def verify_growth(proof: Mapping[str, Any], vkeys: Sequence[str]) -> Report:
+    """Verify that the log of one signed head has only grown into that of another."""
+    report, log = Report(logs=1, checkpoints=2), str(proof.get("log"))
+    try:
+        origin, old_size, old_root = open_note(str(proof.get("from")), vkeys)
+        later, size, root = open_note(str(proof.get("to")), vkeys)
+        path = [decode(str(node)) for node in cast(list[object], proof.get("proof") or [])]
+    except ValueError as error:
+        report.add(Finding(log, "checkpoint", f"a checkpoint cannot be trusted: {error}"))
+        return report
+    report.records = size
+    if not origin == later == log or not grows(old_size, size, path, old_root, root):
+        report.add(Finding(log, "consistency", "the log has not only grown between the two checkpoints"))
     return report
 
 

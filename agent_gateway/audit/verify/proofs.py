@@ -93,3 +93,29 @@ def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
             node = sha256(b"\x01" + node + sibling).digest()
         index, last = index >> 1, last >> 1
     return node if last == 0 else b""
+
+
+def grows(old_size: int, size: int, path: Sequence[bytes], old_root: bytes, root: bytes) -> bool:
+    """Say whether a consistency proof leads from one root to the other. Source: RFC 9162, 2.1.4.2."""
+    if old_size == 0 or old_size == size:
+        return not path and (old_root == root if old_size else old_root == Tree().root())
+    if not 0 < old_size < size:
+        return False
+    steps = [old_root, *path] if old_size & (old_size - 1) == 0 else list(path)
+    if not steps:
+        return False
+    at, last = old_size - 1, size - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    old = new = steps[0]
+    for sibling in steps[1:]:
+        if last == 0:
+            return False
+        if at & 1 or at == last:
+            old, new = sha256(b"\x01" + sibling + old).digest(), sha256(b"\x01" + sibling + new).digest()
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            new = sha256(b"\x01" + new + sibling).digest()
+        at, last = at >> 1, last >> 1
+    return last == 0 and old == old_root and new == root

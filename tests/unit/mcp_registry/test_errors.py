@@ -47,6 +47,7 @@ def test_a_protocol_error_is_a_refusal_with_a_wire_form() -> None:
         ),
         ("resources/read", "legacy", "modern", b'{"code":-32002}', b'{"code":-32602}'),
         ("tools/call", "legacy", "modern", b'{"code":-32042}', b'{"code":-32603}'),
+        ("tools/call", "legacy", "modern", b'{"code":-32021,"data":{}}', b'{"code":-32603,"data":{}}'),
         ("tools/call", "legacy", "modern", b'{"code":-32022}', b'{"code":-32603}'),
     ],
 )
@@ -66,6 +67,7 @@ def test_a_code_is_said_in_the_callers_words(
         ("resources/read", "modern", "legacy", b'{"code":-32602,"data":{"path":1}}'),
         ("tools/call", "modern", "legacy", b'{"code":-32602,"data":{"uri":"u"}}'),
         ("tools/call", "legacy", "modern", b'{"code":-32002}'),
+        ("tools/call", "legacy", "modern", b'{"code":-32021,"data":{"requiredCapabilities":{}}}'),
         ("tools/call", "legacy", "modern", b'{"code":"text"}'),
         ("tools/call", "modern", "legacy", b'"no object"'),
         ("tools/call", "modern", "legacy", b"{}"),
