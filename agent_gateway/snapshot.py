@@ -34,6 +34,8 @@ class Route:
     name      what records and policies call it: `mcp`, a toolset, `servers/{upstream}`
     resource  the exact URL, which is also the audience of its tokens
     view      what is to be found there, under the names used there
+    compact_above  tokens of a caller's list above which it gets three tools to find and call the others with;
+                   None: never
     """
 
     path: str
@@ -41,6 +43,7 @@ class Route:
     resource: str
     metadata_url: str
     view: View
+    compact_above: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

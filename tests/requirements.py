@@ -128,6 +128,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.held-tools-keep-their-contract": Requirement(
         "issue 5, 4", "whatever an API says later, an approved tool is served as it was approved"
     ),
+    "mesh.compact-calls-are-calls": Requirement(
+        "issue 5, 6", "a call through `call_tool` is decided, budgeted, checked and recorded as the tool that it names"
+    ),
+    "mesh.lists-have-a-price": Requirement(
+        "issue 5, 6",
+        "what a list costs a caller is measured, and above a limit the endpoint is compact for that caller",
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
@@ -289,6 +296,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
     "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
     "a2a.registry-rights": Requirement("issue 4", "whoever looks finds what it may use, and nothing else"),
+    "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
+    "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
+    "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -37,6 +37,14 @@ class Toolset(Section):
     """Resources and resource templates to show, by URI or pattern. Default: none."""
     tools: Mapping[Pattern, ShownTool] = Field(default={}, max_length=1000)
     """Other names and descriptions, by the tool's public name."""
+    compact: bool = False
+    """Show three tools to search, describe and call the others with, in place of all of them."""
+    list_tokens: int | None = Field(default=None, ge=0, le=10_000_000)
+    """Most tokens, about, that its list may cost a caller; above it the endpoint is compact for that caller."""
+
+    @property
+    def compact_above(self) -> int | None:
+        return -1 if self.compact else self.list_tokens
 
 
 class Policies(Section):

@@ -11,6 +11,7 @@ from agent_gateway.listeners import mcp_client, mcp_session, mcp_state
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import take_answer
 from agent_gateway.listeners.mcp_client import Client
+from agent_gateway.listeners.mcp_compact import serve_compact
 from agent_gateway.listeners.mcp_error import render
 from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_reads import complete, get_prompt, read_resource
@@ -89,6 +90,8 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
         state = mcp_state.opened(request) if request.era == "modern" else None
         if state is not None and await request.inbound.hand_over(state.node):
             return
+    if request.inbound.route.compact_above is not None and await serve_compact(request):
+        return
     if method == "tools/call":
         await call_tool(request)
     elif method in _READS:

@@ -5,6 +5,7 @@ from typing import cast
 
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_client import NOBODY, Client
+from agent_gateway.runtime.listing import Listing
 from mcp_registry.protocol.envelope import Request
 from mcp_registry.protocol.inbound import Route
 from mcp_registry.protocol.results import Reader
@@ -17,6 +18,7 @@ class McpRequest:
 
     version  the one its answer is written for: negotiated, or named by the request
     client   what the client declared, with this request or for its session
+    is_indirect  whether another tool named this one (`call_tool`): headers cannot mirror its arguments then
     """
 
     inbound: Inbound
@@ -26,6 +28,13 @@ class McpRequest:
     session_id: str
     declared: Route
     client: Client = NOBODY
+    is_indirect: bool = False
+
+    @property
+    def listing(self) -> Listing:
+        """The tools that this caller sees here."""
+        inbound = self.inbound
+        return inbound.gateway.listing(inbound.snapshot, inbound.principal, inbound.route.path, "tools")
 
     @property
     def reader(self) -> Reader:

@@ -63,7 +63,7 @@ def _described(request: McpRequest) -> tuple[Entry, Mapping[str, object]]:
     if entry is None:
         raise unknown(name)
     arguments = cast("dict[str, object]", arguments)
-    if request.era == "modern" and entry.header_params:
+    if request.era == "modern" and entry.header_params and not request.is_indirect:
         _check_mirrored(inbound, entry, arguments)
     return entry, arguments
 

@@ -62,6 +62,10 @@ class DataDir:
     def tasks(self) -> Path:
         return self.root / "tasks.db"
 
+    @property
+    def push(self) -> Path:
+        return self.root / "push.db"
+
     def make(self) -> None:
         """Make what is missing; raises `OSError`."""
         for path in (self.root, self.audit, self.keys, self.slots):

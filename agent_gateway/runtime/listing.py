@@ -15,6 +15,7 @@ from mcp_registry.protocol.lists import KINDS, ItemKind
 from mcp_registry.protocol.versions import Era
 
 MAX_LISTINGS = 2000
+BYTES_PER_TOKEN = 4
 
 _Key = tuple[object, ...]
 
@@ -35,6 +36,7 @@ class Listing:
     _pages: dict[tuple[Era, int, int], tuple[bytes, int | None]] = field(
         default_factory=dict[tuple[Era, int, int], tuple[bytes, int | None]]
     )
+    _tokens: int = -1
 
     def page(self, era: Era, offset: int, size: int) -> tuple[bytes, int | None]:
         """Return one page as a raw JSON array, and where the next begins (None: nowhere)."""
@@ -43,6 +45,13 @@ class Listing:
         if page is None:
             page = self._pages[key] = list_page(self.view, self.kind, self.visible, era, offset=offset, page=size)
         return page
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens the list costs a model: a quarter of its bytes."""
+        if self._tokens < 0:
+            self._tokens = sum(len(self.view.entries[name].modern) for name in self.names) // BYTES_PER_TOKEN
+        return self._tokens
 
     @property
     def names(self) -> tuple[str, ...]:

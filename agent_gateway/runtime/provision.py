@@ -129,7 +129,7 @@ class Provisioner:
             upstreams={name: one.upstream for name, one in kept.items() if not isinstance(one.upstream, HttpAgent)},
             agents=remote,
             agent_routes=routes_of(agent_paths, endpoints),
-            routes=_routes(views, endpoints),
+            routes=_routes(config, views, endpoints),
             validators=self._compiled(catalog),
             missing=missing,
             infos={name: info for name in kept if (info := seen[name].info) is not None},
@@ -193,9 +193,14 @@ def _endpoints(loaded: Loaded, paths: Sequence[str]) -> Endpoints:
     return Endpoints(listeners.data.url, tuple(paths), SCOPES, tuple(issuers), others)
 
 
-def _routes(views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:
+def _routes(config: Config, views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:
+    compact = {
+        path: one.compact_above
+        for name, one in config.toolsets.items()
+        for path in ([f"/mcp/{name}", "/mcp"] if name == "default" else [f"/mcp/{name}"])
+    }
     return {
-        path: Route(path, name, endpoints.url(path), endpoints.metadata_url(path), view)
+        path: Route(path, name, endpoints.url(path), endpoints.metadata_url(path), view, compact.get(path))
         for path, (name, view) in views.items()
     }
 

@@ -81,6 +81,8 @@ def plan(operation: Operation, values: Mapping[str, object], placing: Placing, s
     body, content_type = b"", ""
     if operation.body is not None and given.has_body:
         body, content_type = encode_body(operation.body.media, given.body)
+    elif operation.body is not None and operation.body.required and _is_flat(placing.arguments):
+        body, content_type = encode_body(operation.body.media, {})
     headers = [("accept", accept_of(operation)), *_headers(given.parameters, secrets)]
     if content_type:
         headers.append(("content-type", content_type))
@@ -98,6 +100,11 @@ class _Given:
     @property
     def has_body(self) -> bool:
         return self.body is not ABSENT
+
+
+def _is_flat(arguments: Sequence[Argument]) -> bool:
+    """Say whether the body's fields are arguments: a required body of which none is given is an empty object."""
+    return any(argument.field is not None for argument in arguments)
 
 
 def _given(arguments: Sequence[Argument], values: Mapping[str, object], secrets: Sequence[Secret]) -> _Given:

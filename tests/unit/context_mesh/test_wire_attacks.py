@@ -260,6 +260,15 @@ def test_fields_and_a_rest_make_one_body() -> None:
     assert plan(one, {}, Placing(SITE, arguments), ()).headers == (("accept", "application/json, */*;q=0.5"),)
 
 
+def test_a_required_body_of_which_nothing_is_given_is_an_empty_object() -> None:
+    arguments = (Argument("a", field=Field("A", NO_SCHEMA)),)
+    for media, sent in (("application/json", b"{}"), ("application/x-www-form-urlencoded", b"")):
+        one = operation(method="POST", body=Body(MediaType(media, NO_SCHEMA), required=True))
+        planned = plan(one, {}, Placing(SITE, arguments), ())
+        assert (planned.body, dict(planned.headers)["content-type"]) == (sent, media)
+        assert plan(one, {}, Placing(SITE, (Argument("body"),)), ()).body == b""
+
+
 def test_a_part_that_is_declared_json_is_one_part() -> None:
     media = MediaType(
         "multipart/form-data", NO_SCHEMA,
