@@ -40,7 +40,8 @@ class TestGateway:
         lingers  its requests may go on after it left
         """
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx2.AsyncClient(transport=StreamingTransport(self.app, lingers=lingers), base_url=PUBLIC_URL, headers=headers)
+        transport = StreamingTransport(self.app, lingers=lingers)
+        return httpx2.AsyncClient(transport=transport, base_url=PUBLIC_URL, headers=headers)
 
     def token(self, agent: str, path: str = "/mcp") -> str:
         """Return an access token of a configured agent for one endpoint."""
