@@ -45,6 +45,8 @@ class A2aUpstream(Upstream):
     """Price of one message in millionths of the currency. Default: 0."""
     skills: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by skill id or pattern. Later entries win, key by key; tags add up."""
+    as_tools: bool = False
+    """Show its skills as MCP tools too, `{name}__{skill}`, and itself as `{name}__ask`."""
     push: Literal["off", "relay"] = "off"
     """Push notifications: refused, or relayed by the gateway, so that the agent never learns where to."""
     push_private: bool = False
@@ -66,6 +68,14 @@ class A2aUpstream(Upstream):
 
     def rules(self) -> Mapping[str, ToolRule]:
         return self.skills
+
+    def rules_for(self, kind: str) -> Mapping[str, ToolRule]:
+        """Return the rules of its skills as tools; what is said of the agent as a whole comes first."""
+        if kind != "tools":
+            return {}
+        own = ToolRule(risk=self.risk, read_only=self.read_only, price_micros=self.price_micros)
+        every = own.model_copy(update=self.skills.get("*", ToolRule()).model_dump(exclude_unset=True))
+        return {"*": every, **{name: rule for name, rule in self.skills.items() if name != "*"}}
 
     @field_validator("serve")
     @classmethod
