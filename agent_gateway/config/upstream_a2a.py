@@ -30,6 +30,9 @@ class A2aUpstream(Upstream):
     """Which protocol version it speaks. Default: the newest in its card."""
     serve: tuple[A2aVersion, ...] = Field(default=("1.0", "0.3"), min_length=1, max_length=2)
     """Versions that callers may speak; messages are translated where the agent speaks another one."""
+    card_shape: Literal["auto", "1.0", "0.3", "dual"] = "auto"
+    """How its card is written for a request without `A2A-Version`. Default: in 1.0 when its own is in 1.0 alone, else
+    in both at once. Strict readers of 1.0 refuse `dual`; clients of 0.3 cannot read `1.0`."""
     visibility: Literal["entitled", "public"] = "entitled"
     """Who may read its card: those who may use it, or everybody."""
     acts_as: AgentId | None = None
@@ -80,6 +83,13 @@ class A2aUpstream(Upstream):
         if len(set(serve)) != len(serve):
             raise refuse("a version is here twice")
         return serve
+
+    @model_validator(mode="after")
+    def _served_shape(self) -> "A2aUpstream":
+        named = {"auto": (), "dual": ("1.0", "0.3")}.get(self.card_shape, (self.card_shape,))
+        if not set(named) <= set(self.serve):
+            raise refuse("`card_shape` names a version that is not served", "add it to `serve`")
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> "A2aUpstream":

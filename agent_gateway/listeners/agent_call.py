@@ -145,6 +145,8 @@ class Sent:
     async def _check_ids(self) -> None:
         """Refuse ids that are not the caller's, in the words of ids that never were."""
         parts, agent = self._inbound.request.parts, self._inbound.agent
+        if self._inbound.request.operation is Operation.LIST_TASKS:
+            return  # a list holds the caller's own tasks alone
         tasks = [one for one in (parts.task_id, *parts.reference_task_ids) if one]
         contexts = [parts.context_id] if parts.context_id else []
         where, store = self._inbound.where, self._inbound.gateway.tasks
