@@ -186,6 +186,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.completion": Requirement(
         "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
     ),
+    "pins.quarantine": Requirement(
+        "DESIGN pin", "a definition that changed is withheld with its tool until an operator approves the very one"
+    ),
+    "pins.approve-mode": Requirement("issue 3, 5", "where definitions are to be approved, none is shown before"),
+    "pins.recorded": Requirement("DESIGN pin", "each word on a definition is in the audit log, with who said it"),
     "mcp.discover-union": Requirement(
         "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
     ),
@@ -293,6 +298,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.skill-facade": Requirement("issue 4", "a skill's own endpoint is its alone, and tells the agent so"),
     "a2a.hidden-skill": Requirement("issue 4", "a hidden agent or skill and an unknown one get the same answer"),
     "a2a.registry-rights": Requirement("issue 4", "whoever looks finds what it may use, and nothing else"),
+    "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
+    "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
+    "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -8,14 +8,14 @@ are the HTTP guards (size, content type, one of each header).
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, cast
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import msgspec
 from msgspec import Raw
 
+from a2a_gateway import names, versions
 from a2a_gateway import parts as reading
 from a2a_gateway import raw as kept
-from a2a_gateway import versions
 from a2a_gateway.operations import Dialect, Operation, RestRoute, Version, by_method, by_path
 from a2a_gateway.parts import Parts
 from gateway_policies import strict_json
@@ -51,6 +51,7 @@ class HttpIn:
 class Inbound:
     """A request that was read.
 
+    body        as it came, but for members that were respelled
     id_raw      the JSON-RPC id, raw; None in HTTP+JSON and where there is none
     extensions  URIs asked for in the header, in order
     params      raw members: of the JSON-RPC params, of the HTTP+JSON body, or none
@@ -115,12 +116,16 @@ def _read_rpc(request: HttpIn, dialect: Dialect, extensions: tuple[str, ...], ma
         message = _message(strict_json.parse(request.body, max_depth=max_depth))
         envelope = _ENVELOPE.decode(request.body)
         id_raw = _rpc_id(message, bytes(envelope.id))
-        operation, parsed = _operation(message, dialect.version)
-        params = kept.members(envelope.params) if parsed else {}
+        operation, given = _operation(message, dialect.version)
+        parsed = names.canonical(given)
+        body, params = request.body, kept.members(envelope.params) if parsed else {}
+        if parsed is not given:
+            body = bytes(kept.write({**message, "params": parsed}))
+            params = kept.members(kept.write(parsed))
         parts = _named(operation, reading.read(operation, dialect.version, parsed))
     except BadRequest as refusal:
         return Unread(dialect, id_raw, refusal)
-    return Inbound(operation, dialect, id_raw, parts, extensions, params, parsed, request.body)
+    return Inbound(operation, dialect, id_raw, parts, extensions, params, parsed, body)
 
 
 def _message(value: object) -> Mapping[str, object]:
@@ -183,14 +188,19 @@ def _read_rest(
             raise versions.unsupported(
                 f"this path belongs to A2A {route.version}, and this request speaks {dialect.version}"
             )
-        params, parsed = _rest_params(request, query, max_depth)
+        params, given = _rest_params(request, query, max_depth)
+        parsed = names.canonical(given)
         _check_resource_names(parsed, route.task_id)
         parts = _named(route.operation, _with_route(reading.read(route.operation, route.version, parsed), route))
     except Refusal as refusal:
         return Unread(dialect, None, refusal)
+    body, onward = request.body, _without_version(request.query)
+    if parsed is not given and params:
+        body, params = bytes(kept.write(parsed)), kept.members(kept.write(parsed))
+    elif parsed is not given:
+        onward = urlencode(cast("Mapping[str, str]", parsed))
     return Inbound(
-        route.operation, dialect, None, parts, extensions, params, parsed, request.body,
-        request.method, _without_version(request.query),
+        route.operation, dialect, None, parts, extensions, params, parsed, body, request.method, onward
     )  # fmt: skip
 
 
@@ -248,8 +258,7 @@ def _query(raw: str) -> Mapping[str, str]:
         )
     except ValueError:
         raise BadRequest(f"the query is not UTF-8 or has more than {MAX_QUERY_PARAMETERS} parameters") from None
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
+    if len(dict(pairs)) != len(pairs):
         raise BadRequest("the query names a parameter twice")
     return dict(pairs)
 

@@ -1,10 +1,8 @@
 """The parts of a request that policy and ownership look at, read so that no agent can read them otherwise.
 
-Agents read JSON in many ways: ProtoJSON takes `task_id` for `taskId`, some decoders ignore
-case, some take the keys of both versions. A member that one of them may take for a governed
-one is refused unless it is spelled as the specification does, and where two members could
-name the task or the webhook there must be only one.
-Source: A2A 1.0.1, 4.1 to 4.3; A2A 0.3.0, 6 and 7; ProtoJSON, "Field names".
+Members have one spelling by now (`names`). Some agents take the keys of both versions: where
+two members could name the task or the webhook there must be only one.
+Source: A2A 1.0.1, 4.1 to 4.3; A2A 0.3.0, 6 and 7.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+from a2a_gateway.names import PUSH_MEMBERS
 from a2a_gateway.operations import MESSAGING, PUSH, Operation, Version
 from gateway_policies.refusal import BadRequest
 
@@ -21,21 +20,6 @@ MAX_REFERENCES: Final = 100
 MAX_EXTENSIONS: Final = 64
 MAX_EXTENSION_CHARS: Final = 1024
 MAX_MESSAGE_PARTS: Final = 10_000
-
-PUSH_MEMBERS: Final = ("taskPushNotificationConfig", "pushNotificationConfig", "pushNotification")  # of a configuration
-
-_SPELLINGS: Final[Mapping[str, str]] = {
-    name.lower(): name
-    for name in (
-        *PUSH_MEMBERS, "message", "configuration", "metadata", "id", "taskId", "contextId", "referenceTaskIds",
-        "messageId", "extensions", "parts", "content", "url", "token", "authentication", "tenant", "config", "parent",
-        "configId", "name", "pushNotificationConfigId", "historyLength", "pageSize", "pageToken", "kind", "role",
-        "scheme", "schemes", "credentials", "returnImmediately", "blocking", "acceptedOutputModes",
-        "text", "data", "file", "raw", "uri", "bytes", "filename", "mediaType", "mimeType",
-        "fileWithUri", "fileWithBytes",
-    )
-}  # fmt: skip
-_ALIASES: Final = frozenset({"request"})  # ProtoJSON of 0.3 takes it for `message`
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +81,11 @@ Object = Mapping[str, object]
 
 
 def read(operation: Operation, version: Version, params: Object) -> Parts:
-    """Return the parts of parsed params: of a JSON-RPC request, or of an HTTP+JSON body.
+    """Return the parts of parsed params, canonically named: of a JSON-RPC request, or of an HTTP+JSON body.
 
     Ids that only a path bears are added by the caller. Raises `BadRequest` (code `invalid_params`) for
-    a governed member of the wrong type, misspelled, or named twice in different ways.
+    a governed member of the wrong type, or one that is named twice in different ways.
     """
-    check_names(params)
     if operation in MESSAGING:
         return _message(params)
     if operation in PUSH:
@@ -117,8 +100,6 @@ def _message(params: Object) -> Parts:
     if message is None:
         raise invalid("`message` is missing")
     configuration = _object(params, "configuration") or {}
-    check_names(message)
-    check_names(configuration)
     parts = _parts(message)
     return Parts(
         tenant=text(params, "tenant"),
@@ -171,7 +152,6 @@ def _created_push(params: Object) -> Push:
     found += [((name,), below) for name in PUSH_MEMBERS if (below := _object(params, name)) is not None]
     config = _object(params, "config")
     if config is not None:
-        check_names(config)
         found += [(("config",), config)] if config.get("url") is not None else []
         found += [(("config", name), below) for name in PUSH_MEMBERS if (below := _object(config, name)) is not None]
     if len(found) != 1:
@@ -180,12 +160,10 @@ def _created_push(params: Object) -> Push:
 
 
 def _push(path: tuple[str, ...], config: Object) -> Push:
-    check_names(config)
     url = text(config, "url", MAX_URL_CHARS)
     if not url:
         raise invalid("the webhook's `url` is missing")
     authentication = _object(config, "authentication") or {}
-    check_names(authentication)
     schemes = _texts(authentication, "schemes", MAX_EXTENSIONS)
     return Push(
         path,
@@ -213,8 +191,6 @@ def _parts(message: Object) -> Sequence[Object]:
     for part in parts:
         if not isinstance(part, dict):
             raise invalid("every part must be an object")
-        check_names(cast("Object", part))
-        check_names(_object(cast("Object", part), "file") or {})
     return cast("list[Object]", parts)
 
 
@@ -240,16 +216,6 @@ def _url_hosts(part: Object) -> Iterator[str]:
 
 
 # --- members ---------------------------------------------------------------------------------
-
-
-def check_names(members: Object) -> None:
-    """Refuse members that some decoder takes for governed ones: `task_id`, `TaskID`, `request`."""
-    for name in members:
-        known = _SPELLINGS.get(name.replace("_", "").lower())
-        if known is not None and known != name:
-            raise invalid(f"the member `{known}` is spelled otherwise")
-        if name in _ALIASES:
-            raise invalid("the member `message` is spelled otherwise")
 
 
 def text(members: Object, name: str, max_chars: int = MAX_ID_CHARS) -> str:

@@ -44,6 +44,8 @@ class A2aUpstream(Upstream):
     """Rules by skill id or pattern. Later entries win, key by key; tags add up."""
     push: Literal["off", "relay"] = "off"
     """Push notifications: refused, or relayed by the gateway, so that the agent never learns where to."""
+    push_private: bool = False
+    """Let webhooks of callers be plain http, and on loopback and private addresses."""
     client_contexts: Literal["refuse", "accept"] = "refuse"
     """Context ids that a caller made up: like unknown ones, or taken and then the caller's own."""
     timeout_s: Seconds = 300.0

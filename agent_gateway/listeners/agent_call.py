@@ -8,11 +8,12 @@ import asyncio
 from dataclasses import replace
 
 from a2a_gateway import errors, outbound, raw, skills
-from a2a_gateway.operations import MESSAGING, STREAMED, Operation
+from a2a_gateway.operations import MESSAGING, PUSH, STREAMED, Operation
 from a2a_gateway.outbound import HttpOut
 from agent_gateway.listeners.agent_inbound import AgentInbound
 from agent_gateway.listeners.agent_made import Making
 from agent_gateway.listeners.agent_passage import Passing
+from agent_gateway.listeners.agent_push import with_hook
 from agent_gateway.listeners.agent_refusals import check_chain, no_agent, render, task_not_found
 from agent_gateway.listeners.agent_reply import AgentReply
 from agent_gateway.listeners.body import ClientWatch
@@ -27,7 +28,7 @@ from gateway_policies.decision import Permit
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
 
-_MADE = frozenset({Operation.LIST_TASKS, Operation.EXTENDED_CARD})  # answered by the gateway, from the agent's
+_MADE = PUSH | {Operation.LIST_TASKS, Operation.EXTENDED_CARD}  # answered by the gateway, from the agent's
 
 
 async def call_agent(inbound: AgentInbound) -> None:
@@ -133,7 +134,10 @@ class Sent:
             making = Making(inbound, target, lambda out: self.passing.asked(send(out)))
             self.passing.made(await making.answer())
             return None
-        response = await send(request_to(inbound, target))
+        params: raw.Object | None = None
+        if inbound.request.parts.push is not None:
+            params, self.passing.hook = await with_hook(inbound, inbound.request.params)
+        response = await send(request_to(inbound, target, params))
         return response if await self.passing.begin(response, target) else None
 
     async def _check_ids(self) -> None:
@@ -149,12 +153,14 @@ class Sent:
             raise task_not_found()
 
 
-def request_to(inbound: AgentInbound, target: Target) -> HttpOut:
-    """Return the request to the agent: the caller's own bytes wherever nothing had to be changed."""
+def request_to(inbound: AgentInbound, target: Target, params: raw.Object | None = None) -> HttpOut:
+    """Return the request to the agent: the caller's own bytes wherever nothing had to be changed.
+
+    params  what the gateway has changed so far, None for nothing
+    """
     request = inbound.request
-    params: raw.Object | None = None
     if inbound.route.skill and request.operation in MESSAGING:
-        params = skills.with_skill(request.params, inbound.route.skill)
+        params = skills.with_skill(request.params if params is None else params, inbound.route.skill)
     return outbound.write(request, target.dialect, tenant=target.tenant, params=params)
 
 

@@ -4,6 +4,7 @@ An agent knows the gateway, not its callers: its list of tasks is everybody's. H
 page by page, what is somebody else's is left out, and where to go on is sealed to the caller.
 """
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -15,11 +16,12 @@ from msgspec import Raw
 from a2a_gateway import cards, errors, outbound, raw, results
 from a2a_gateway.answers import state_of
 from a2a_gateway.inbound import Inbound as A2aRequest
-from a2a_gateway.operations import Dialect, Operation
+from a2a_gateway.operations import PUSH, Dialect, Operation
 from a2a_gateway.parts import Parts, invalid
 from a2a_gateway.results import A2A_JSON, Passage
 from agent_gateway.listeners.agent_card import card_for, signed
 from agent_gateway.listeners.agent_inbound import AgentInbound
+from agent_gateway.listeners.agent_push import find_hook, ours, registered, theirs, webhook_of
 from agent_gateway.listeners.agent_refusals import Answer, foreign_answer, is_telling
 from agent_gateway.snapshot import Target
 from agent_gateway.stores.task_store import Choice
@@ -57,8 +59,11 @@ class Making:
     async def answer(self) -> Answer:
         """Return the answer to the caller's request; raises a `Refusal`."""
         try:
-            if self.inbound.request.operation is Operation.LIST_TASKS:
+            operation = self.inbound.request.operation
+            if operation is Operation.LIST_TASKS:
                 return await self._tasks()
+            if operation in PUSH:
+                return await self._push(operation)
             return await self._extended_card()
         except _Passed as passed:
             return passed.answer
@@ -153,6 +158,48 @@ class Making:
     @property
     def _purpose(self) -> str:
         return f"tasks:{self.inbound.route.name}:{self.inbound.skill}"
+
+    # --- webhooks ----------------------------------------------------------------------------
+
+    async def _push(self, operation: Operation) -> Answer:
+        """Keep, tell or forget a webhook of the caller; the agent hears of one of ours."""
+        inbound, parts = self.inbound, self.inbound.request.parts
+        relay = inbound.gateway.push
+        if operation is Operation.CREATE_PUSH:
+            return await self._push_created()
+        if operation is Operation.LIST_PUSH:
+            found = await relay.of_task(inbound.where, parts.task_id)
+            return self._plainly({"configs": [theirs(*one) for one in found], "nextPageToken": ""})
+        hook, webhook = await find_hook(inbound, parts.config_id)
+        if operation is Operation.GET_PUSH:
+            return self._plainly(theirs(hook, webhook))
+        await relay.forget(hook)
+        named = {"taskId": raw.write(parts.task_id), "id": raw.write(hook.config_id)}
+        with contextlib.suppress(_Passed):  # whatever the agent says of it, nothing is posted any more
+            await self._result(inbound.request, named)
+        return self._plainly({})
+
+    async def _push_created(self) -> Answer:
+        inbound, request = self.inbound, self.inbound.request
+        push = request.parts.push
+        assert push is not None
+        hook, secret = await registered(inbound, push)
+        told = {"taskId": request.parts.task_id} | ours(inbound, hook, secret)
+        asking = replace(request, parts=replace(request.parts, config_id=hook.config_id))
+        try:
+            await self._result(asking, {name: raw.write(value) for name, value in told.items()})
+        except BaseException:
+            await inbound.gateway.push.forget(hook)
+            raise
+        return self._plainly(theirs(hook, webhook_of(inbound, push)))
+
+    def _plainly(self, value: object) -> Answer:
+        """Return a result of 1.0 as the caller reads it."""
+        asked = self.inbound.request
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (asked.id_raw or b"null", bytes(raw.write(value)))
+        passage = Passage(asked.operation, _PLAIN, asked.dialect, asked.id_raw)
+        said = results.whole(passage, 200, body)
+        return said.http_status, said.body, [(b"content-type", said.content_type.encode())]
 
     # --- card --------------------------------------------------------------------------------
 

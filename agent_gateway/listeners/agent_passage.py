@@ -21,6 +21,7 @@ from agent_gateway.listeners.body import ClientGone
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import HttpResponse, UpstreamAnswer
 from agent_gateway.snapshot import Target
+from agent_gateway.stores.push_store import Hook
 from agent_gateway.stores.task_store import Seen
 from gateway_policies.refusal import UpstreamFailed
 
@@ -37,6 +38,7 @@ class Passing:
         self._reply = reply
         self._answer: Answer = (500, b"", [])
         self._passage: Passage | None = None  # None: the bytes pass as they are
+        self.hook: Hook | None = None  # a webhook that waits to hear which task it is for
 
     async def begin(self, response: HttpResponse, target: Target) -> bool:
         """Take a whole answer, or say that a stream begins."""
@@ -131,6 +133,9 @@ class Passing:
             return
         if not await self._inbound.gateway.tasks.claim(self._inbound.where, tasks, contexts):
             raise foreign_answer("it tells of a task of somebody else", 200)
+        if self.hook is not None and tasks:
+            hook, self.hook = self.hook, None
+            await self._inbound.gateway.push.bind(hook, tasks[0].id)
 
     def done(self) -> UpstreamAnswer:
         """Return what the pipeline is told of an answer that was taken whole."""

@@ -6,6 +6,7 @@ from agent_gateway.audit import records
 from agent_gateway.errors import problem
 from agent_gateway.identity.oauth_app import OAuthRoutes
 from agent_gateway.listeners.agent import PREFIX, serve_agent
+from agent_gateway.listeners.agent_push import serve_push
 from agent_gateway.listeners.body import Receive, Scope, Send
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.mcp import serve_mcp
@@ -13,6 +14,7 @@ from agent_gateway.listeners.registry import PATHS as REGISTRY_PATHS
 from agent_gateway.listeners.registry import serve_registry
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.runtime.push_relay import PATH as PUSH_PATH
 from gateway_policies.refusal import BadRequest, NotFound, Refusal
 from mcp_registry.protocol import envelope
 
@@ -42,6 +44,9 @@ class DataApp:
             return
         if path.startswith(PREFIX):
             await serve_agent(self._gateway, snapshot, scope, receive, send)
+            return
+        if path.startswith(PUSH_PATH):
+            await serve_push(self._gateway, snapshot, scope, receive, send)
             return
         if path in REGISTRY_PATHS:
             await serve_registry(self._gateway, snapshot, scope, receive, send)

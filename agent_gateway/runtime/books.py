@@ -55,12 +55,20 @@ class DataDir:
         return self.root / "slots"
 
     @property
+    def pins(self) -> Path:
+        return self.root / "pins.db"
+
+    @property
     def ledger(self) -> Path:
         return self.root / "ledger.db"
 
     @property
     def tasks(self) -> Path:
         return self.root / "tasks.db"
+
+    @property
+    def push(self) -> Path:
+        return self.root / "push.db"
 
     def make(self) -> None:
         """Make what is missing; raises `OSError`."""

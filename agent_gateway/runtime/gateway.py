@@ -28,9 +28,9 @@ from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.runtime.subscriptions import Subscriptions
+from agent_gateway.runtime.task_books import TaskBooks
 from agent_gateway.runtime.tool_search import ToolSearch
 from agent_gateway.snapshot import Route, Snapshot
-from agent_gateway.stores.task_store import Tasks
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import Trace, begin
 from gateway_policies.call import Call, Capability
@@ -59,7 +59,7 @@ class Chance:
 class Gateway:
     """One worker's gateway; `snapshot` is what new requests are served from.
 
-    tasks     whose tasks of agents are whose
+    books     whose tasks of agents are whose, and who wants to hear of them
     siblings  the other workers; None: there are none
     node      this worker's slot: ids that come back through a client say where they are known
     """
@@ -70,12 +70,13 @@ class Gateway:
         sealer: Sealer,
         snapshot: Snapshot,
         chance: Chance,
-        tasks: Tasks,
+        books: TaskBooks,
         siblings: Siblings | None = None,
     ) -> None:
         self.services = services
         self.sealer = sealer
-        self.tasks = tasks
+        self.tasks = books.tasks
+        self.push = books.push
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))

@@ -1,12 +1,16 @@
-"""The store of tasks of one worker: opened, kept from growing for ever, closed."""
+"""What one worker keeps of agents' tasks: whose they are, and who wants to hear of them."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
+from agent_gateway.audit import keys
 from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.chores import Chores
+from agent_gateway.runtime.push_relay import PushRelay
+from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.sqlite_tasks import SqliteTasks
 from agent_gateway.stores.task_store import Tasks
 
@@ -14,20 +18,33 @@ KEEP_S = 30 * 86_400.0  # a task that has been silent for so long is forgotten
 _PRUNE_EVERY_S = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class TaskBooks:
+    """The stores, open."""
+
+    tasks: Tasks
+    push: PushRelay
+
+
 @contextlib.asynccontextmanager
-async def open_tasks(data: DataDir, clock: Clock) -> AsyncGenerator[Tasks]:
-    """Keep the store open while the block runs; what is old is forgotten now and then."""
+async def open_task_books(data: DataDir, clock: Clock) -> AsyncGenerator[TaskBooks]:
+    """Keep the stores open while the block runs; what is due is delivered, what is old is forgotten."""
+    secret = await asyncio.to_thread(keys.sealing_secret, data.keys / "push.key")
     tasks = Tasks(SqliteTasks(data.tasks), clock)
+    push = PushRelay(SqlitePush(data.push), secret, clock)
     chores = Chores()
-    chores.start("forgetting old tasks", lambda: _prune(tasks))
+    chores.start("forgetting old tasks", lambda: _prune(tasks, push))
+    chores.start("push notifications", push.run)
     try:
-        yield tasks
+        yield TaskBooks(tasks, push)
     finally:
         await chores.aclose()
+        await push.aclose()
         await tasks.aclose()
 
 
-async def _prune(tasks: Tasks) -> None:
+async def _prune(tasks: Tasks, push: PushRelay) -> None:
     while True:
         await asyncio.sleep(_PRUNE_EVERY_S)
         await tasks.prune(KEEP_S)
+        await push.prune(KEEP_S)

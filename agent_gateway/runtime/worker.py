@@ -38,10 +38,12 @@ from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.list_changes import hear_list_changes
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
-from agent_gateway.runtime.task_books import open_tasks
+from agent_gateway.runtime.task_books import open_task_books
 from agent_gateway.runtime.watch import Watch
+from agent_gateway.stores.pin_store import PinStore
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
@@ -76,11 +78,12 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
     async with (
         open_books(data, loaded.config.audit, loaded.config.workers, clock) as books,
         _replay(data, clock) as used,
-        open_tasks(data, clock) as tasks,
+        open_task_books(data, clock) as task_books,
     ):
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers)
+        pinning = Pinning(PinStore(data.pins), clock)
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers, pinning)
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
@@ -89,7 +92,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         if spans is not None:
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
-        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), tasks, _siblings(books.slot))
+        gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), task_books, _siblings(books.slot))
         watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
         gateway.siblings.on("reload", watch.nudge)
         chores = Chores()

@@ -116,13 +116,13 @@ async def test_a_card_that_drifts_is_told_and_the_approved_one_goes_on(tmp_path:
         agents_behind(tmp_path, [agent.entry("worker")]) as running,
         caller(running, "planner") as ana,
     ):
-        before = (await ana.get(CARD)).json()
+        before = (await ana.get(CARD)).headers["etag"]
         agent.card = card(f"{agent.url}/elsewhere", skills=[*SKILLS, {**SKILLS[0], "id": "sneak"}])
         await running.worker.keeper.refresh(running.worker.gateway)
         served = running.worker.gateway.snapshot.agents["worker"]
         assert "skills" in served.drift
         assert any("worker" in finding and "card" in finding for finding in running.worker.gateway.snapshot.findings)
-        assert (await ana.get(CARD)).json() == before
+        assert (await ana.get(CARD)).headers["etag"] == before
         await rpc(ana, "SendMessage", message("x"))
         assert agent.asked[-1].line.startswith(b"POST /rpc ")
 

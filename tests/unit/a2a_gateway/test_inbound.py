@@ -139,7 +139,9 @@ def test_a_webhook_is_found_wherever_a_version_puts_it() -> None:
         {"message": MESSAGE | {"reference_task_ids": ["victim"]}},
         {"message": MESSAGE, "request": MESSAGE | {"taskId": "victim"}},
         {"message": MESSAGE, "Message": MESSAGE},
-        {"message": MESSAGE, "configuration": {"task_push_notification_config": {"url": "http://in"}}},
+        {"message": MESSAGE, "configuration": {"TaskPushNotificationConfig": {"url": "http://in"}}},
+        {"message": MESSAGE, "configuration": {"task_push_notification_config": {"url": "http://in"},
+                                               "pushNotification": {"url": "http://a"}}},
         {"message": MESSAGE, "configuration": {"pushNotificationConfig": {"url": "http://a"},
                                                "taskPushNotificationConfig": {"url": "http://b"}}},
         {"message": MESSAGE, "configuration": {"taskPushNotificationConfig": {"url": "http://a", "URL": "http://in"}}},
@@ -148,11 +150,43 @@ def test_a_webhook_is_found_wherever_a_version_puts_it() -> None:
             {"url": "http://a", "authentication": {"Scheme": "x"}}}},
         {"message": MESSAGE | {"content": [{"text": "x"}]}},
         {"message": MESSAGE | {"parts": [{"url": "https://a", "Url": "https://in"}]}},
-        {"message": MESSAGE | {"parts": [{"file": {"file_with_uri": "https://in"}}]}},
+        {"message": MESSAGE | {"parts": [{"file": {"file_with_uri": "https://in", "fileWithUri": "https://a"}}]}},
+        {"message": MESSAGE | {"parts": [{"File": {"uri": "https://in"}}]}},
     ],
 )  # fmt: skip
 def test_what_an_agent_could_read_otherwise_is_refused(params: Any) -> None:
     assert code(rpc("SendMessage", params)) == "invalid_params"
+
+
+@pytest.mark.requirement("a2a.no-second-reading")
+def test_protobuf_s_own_spelling_is_read_and_goes_on_in_the_specification_s() -> None:
+    message = {
+        "message_id": "m",
+        "task_id": "t",
+        "reference_task_ids": ["r"],
+        "parts": [{"text": "x", "media_type": "a/b"}],
+    }
+    push = {"url": "https://h", "authentication": {"scheme": "Bearer"}}
+    params = {
+        "message": message,
+        "configuration": {"task_push_notification_config": push, "history_length": 2},
+        "big": 2**70,
+    }
+    for found in (ok(rpc("SendMessage", params)), ok(rest("POST", "/message:send", params))):
+        assert (found.parts.task_id, found.parts.reference_task_ids) == ("t", ("r",))
+        assert found.parts.media_types == ("a/b",)
+        assert found.parts.push is not None
+        assert found.parts.push.path == ("configuration", "taskPushNotificationConfig")
+        sent = json.loads(found.body)
+        assert sent.get("params", sent) == found.parsed
+        assert json.loads(bytes(found.params["message"])) == {
+            "messageId": "m", "taskId": "t", "referenceTaskIds": ["r"], "parts": [{"text": "x", "mediaType": "a/b"}]
+        }  # fmt: skip
+        assert bytes(found.params["big"]) == str(2**70).encode()
+        assert b"_" not in found.body.replace(b"ROLE_", b"")
+    listed = ok(rest("GET", "/tasks", query="context_id=c%20d&page_size=2&A2A-Version=1.0"))
+    assert (listed.parts.context_id, listed.query) == ("c d", "contextId=c+d&pageSize=2")
+    assert ok(rpc("GetTask", {"id": "t", "history_length": 1}, id=10**30)).id_raw == str(10**30).encode()
 
 
 @pytest.mark.requirement("a2a.no-second-reading")
@@ -314,7 +348,8 @@ def test_json_rpc_is_posted() -> None:
         ("POST", "/message:send", b"{}", "message=x", "bad_request"),
         ("GET", "/tasks", b"", "a=1&a=2", "bad_request"),
         ("GET", "/tasks", b"", "a=%FF", "bad_request"),
-        ("GET", "/tasks", b"", "context_id=x", "invalid_params"),
+        ("GET", "/tasks", b"", "context_id=x&contextId=y", "invalid_params"),
+        ("GET", "/tasks", b"", "CONTEXTID=x", "invalid_params"),
         ("GET", "/tasks", b"", "&".join(f"a{n}=1" for n in range(65)), "bad_request"),
         ("GET", "/tasks", b"", "A2A-Version=0.3", "bad_request"),
     ],

@@ -1,0 +1,130 @@
+"""Webhooks and what waits for them in one SQLite file; implements `PushStore`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from agent_gateway.stores.push_store import MAX_DEAD, MAX_HOOKS_PER_OWNER, MAX_WAITING, Delivery, Hook
+from agent_gateway.stores.sqlite_file import Connect, SqliteFile, connect, number
+from agent_gateway.stores.task_store import Owner, Where
+
+MIGRATIONS = (
+    """
+    CREATE TABLE hook (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, owner TEXT NOT NULL, agent TEXT NOT NULL, skill TEXT NOT NULL,
+        task TEXT NOT NULL, config_id TEXT NOT NULL, sealed BLOB NOT NULL, created_at REAL NOT NULL);
+    CREATE INDEX hook_of ON hook (tenant, owner, agent, task, created_at);
+    CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY, hook TEXT NOT NULL, body BLOB NOT NULL, tries INTEGER NOT NULL, due REAL NOT NULL);
+    CREATE INDEX delivery_due ON delivery (due);
+    CREATE INDEX delivery_of ON delivery (hook);
+    CREATE TABLE dead_letter (
+        id INTEGER PRIMARY KEY, hook TEXT NOT NULL, body BLOB NOT NULL, why TEXT NOT NULL, at REAL NOT NULL);
+    """,
+)
+_COLUMNS = "id, tenant, owner, agent, skill, task, config_id, sealed, created_at"
+_Row = tuple[str, str, str, str, str, str, str, bytes, float]
+
+
+class SqlitePush:
+    """`PushStore` in the file at `path`, made when it is missing."""
+
+    def __init__(self, path: Path, connect: Connect = connect, max_hooks: int = MAX_HOOKS_PER_OWNER) -> None:
+        self._file = SqliteFile(path, MIGRATIONS, "the store of webhooks", connect)
+        self._max_hooks = max_hooks
+
+    def put(self, hook: Hook) -> bool:
+        where = hook.where
+        owned = (where.owner.tenant, where.owner.key, where.agent)
+        with self._file.transaction() as db:
+            if hook.task:
+                db.execute(
+                    "DELETE FROM hook WHERE tenant = ? AND owner = ? AND agent = ? AND task = ? AND config_id = ?",
+                    (*owned, hook.task, hook.config_id),
+                )
+            count = number(db, "SELECT COUNT(*) FROM hook WHERE tenant = ? AND owner = ? AND agent = ?", *owned)
+            if count >= self._max_hooks:
+                return False
+            values = (hook.id, *owned, where.skill, hook.task, hook.config_id, hook.sealed, hook.created_at)
+            db.execute("INSERT INTO hook VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        return True
+
+    def bind(self, hook_id: str, task: str) -> bool:
+        with self._file.transaction() as db:
+            db.execute("UPDATE hook SET task = ? WHERE id = ? AND task = ''", (task, hook_id))
+            return bool(number(db, "SELECT EXISTS (SELECT 1 FROM hook WHERE id = ? AND task = ?)", hook_id, task))
+
+    def get(self, hook_id: str) -> Hook | None:
+        with self._file.transaction() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM hook WHERE id = ?", (hook_id,)).fetchone()  # noqa: S608
+        return None if row is None else _hook(cast("_Row", row))
+
+    def of_task(self, where: Where, task: str) -> Sequence[Hook]:
+        query = (
+            f"SELECT {_COLUMNS} FROM hook WHERE tenant = ? AND owner = ? AND agent = ? AND task = ? "  # noqa: S608
+            "ORDER BY created_at, id"
+        )
+        with self._file.transaction() as db:
+            rows = db.execute(query, (where.owner.tenant, where.owner.key, where.agent, task)).fetchall()
+        return [_hook(row) for row in cast("list[_Row]", rows)]
+
+    def drop(self, hook_id: str) -> None:
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM hook WHERE id = ?", (hook_id,))
+            db.execute("DELETE FROM delivery WHERE hook = ?", (hook_id,))
+
+    def add(self, hook_id: str, body: bytes, now: float) -> bool:
+        with self._file.transaction() as db:
+            if number(db, "SELECT COUNT(*) FROM delivery") >= MAX_WAITING:
+                return False
+            db.execute("INSERT INTO delivery (hook, body, tries, due) VALUES (?, ?, 0, ?)", (hook_id, body, now))
+        return True
+
+    def take(self, now: float, lease_s: float, limit: int) -> Sequence[Delivery]:
+        # Updates of one task must arrive in order: of each hook, the oldest alone is taken.
+        query = """
+            SELECT id, hook, body, tries FROM delivery d WHERE due <= ?
+            AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.hook = d.hook AND o.id < d.id) ORDER BY id LIMIT ?
+        """
+        with self._file.transaction() as db:
+            rows = cast("list[tuple[int, str, bytes, int]]", db.execute(query, (now, limit)).fetchall())
+            db.executemany("UPDATE delivery SET due = ? WHERE id = ?", [(now + lease_s, row[0]) for row in rows])
+        return [Delivery(*row) for row in rows]
+
+    def done(self, delivery: int) -> None:
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+
+    def put_off(self, delivery: int, due: float) -> None:
+        with self._file.transaction() as db:
+            db.execute("UPDATE delivery SET tries = tries + 1, due = ? WHERE id = ?", (due, delivery))
+
+    def bury(self, delivery: int, why: str, now: float) -> None:
+        with self._file.transaction() as db:
+            db.execute(
+                "INSERT INTO dead_letter (hook, body, why, at) SELECT hook, body, ?, ? FROM delivery WHERE id = ?",
+                (why, now, delivery),
+            )
+            db.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+            db.execute(
+                "DELETE FROM dead_letter WHERE id NOT IN (SELECT id FROM dead_letter ORDER BY id DESC LIMIT ?)",
+                (MAX_DEAD,),
+            )
+
+    def dead(self) -> Sequence[tuple[str, str]]:
+        with self._file.transaction() as db:
+            rows = db.execute("SELECT hook, why FROM dead_letter ORDER BY id DESC").fetchall()
+        return cast("list[tuple[str, str]]", rows)
+
+    def prune(self, before: float) -> None:
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM hook WHERE created_at < ?", (before,))
+            db.execute("DELETE FROM delivery WHERE hook NOT IN (SELECT id FROM hook)")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _hook(row: _Row) -> Hook:
+    id_, tenant, owner, agent, skill, task, config_id, sealed, created_at = row
+    return Hook(id_, Where(Owner(tenant, owner), agent, skill), task, config_id, sealed, created_at)
