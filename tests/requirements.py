@@ -83,7 +83,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
-    "mesh.bombs": Requirement("issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"),
+    "mesh.tools-are-sound": Requirement(
+        "issue 5, 2",
+        "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
+    ),
+    "mesh.bombs": Requirement(
+        "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
+    ),
     "mesh.drift-is-classed": Requirement(
         "issue 5, 4",
         "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
