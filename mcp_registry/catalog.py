@@ -161,6 +161,14 @@ class Catalog:
 # --- building --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The usable definitions of one upstream's lists, and what is wrong with the others."""
+
+    definitions: Mapping[ItemKind, tuple[Definition, ...]]
+    findings: tuple[Finding, ...]
+
+
 def build(upstreams: Sequence[UpstreamItems], toolsets: Sequence[Toolset]) -> Catalog:
     """Return the catalogue of all upstreams; what is wrong with a definition is in `findings`."""
     return assemble([read_upstream(items) for items in upstreams], toolsets)
@@ -168,12 +176,31 @@ def build(upstreams: Sequence[UpstreamItems], toolsets: Sequence[Toolset]) -> Ca
 
 def read_upstream(items: UpstreamItems) -> UpstreamCatalog:
     """Return one upstream's part; hidden items are left out. Raises `ValueError` for its name only."""
+    return make_part(items, read_lists(items))
+
+
+def read_lists(items: UpstreamItems) -> Read:
+    """Return what is usable of an upstream's lists."""
+    found: dict[ItemKind, tuple[tuple[Definition, ...], tuple[Finding, ...]]] = {
+        kind: read_definitions(items.name, items.definitions.get(kind, ()), kind) for kind in KINDS
+    }
+    findings = tuple(finding for _, wrong in found.values() for finding in wrong)
+    return Read({kind: definitions for kind, (definitions, _) in found.items()}, findings)
+
+
+def make_part(
+    items: UpstreamItems, read: Read, withheld: Mapping[ItemKind, Collection[str]] | None = None
+) -> UpstreamCatalog:
+    """Return one upstream's part of the catalogue.
+
+    withheld  names that are not to be shown. They keep their place all the same: no other takes a public
+              name for one of them gone, and no template reaches a resource that is withheld
+    """
     entries: list[Entry] = []
-    findings: list[Finding] = []
+    findings = list(read.findings)
     concrete: set[str] = set()
     for kind in KINDS:
-        definitions, wrong = read_definitions(items.name, items.definitions.get(kind, ()), kind)
-        findings += wrong
+        definitions, hidden = read.definitions[kind], (withheld or {}).get(kind, ())
         natives = [definition.native for definition in definitions]
         has_name = LISTS[kind].identity == "name"
         public = names.public_names(items.name, natives) if has_name else {native: native for native in natives}
@@ -182,7 +209,7 @@ def read_upstream(items: UpstreamItems) -> UpstreamCatalog:
                 findings.append(Finding(items.name, definition.native, "a resource has this URI", kind))
                 continue
             capability = _capability(items, definition, public[definition.native])
-            if capability is not None:
+            if capability is not None and definition.native not in hidden:
                 entries.append(make_entry(capability, definition))
         if kind == "resources":
             concrete.update(natives)

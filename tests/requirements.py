@@ -186,6 +186,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.completion": Requirement(
         "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
     ),
+    "pins.quarantine": Requirement(
+        "DESIGN pin", "a definition that changed is withheld with its tool until an operator approves the very one"
+    ),
+    "pins.approve-mode": Requirement("issue 3, 5", "where definitions are to be approved, none is shown before"),
+    "pins.recorded": Requirement("DESIGN pin", "each word on a definition is in the audit log, with who said it"),
     "mcp.discover-union": Requirement(
         "issue 3, 4", "an endpoint declares what its upstreams do that its caller can see, and names no other"
     ),

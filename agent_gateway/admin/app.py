@@ -18,6 +18,7 @@ from agent_gateway.admin.audit_routes import Streams, audit_routes
 from agent_gateway.admin.catalog_routes import catalog_routes
 from agent_gateway.admin.health_routes import health_routes
 from agent_gateway.admin.models import Problem
+from agent_gateway.admin.pin_routes import pin_routes
 from agent_gateway.admin.reading import Readers
 from agent_gateway.audit.records import Origin
 from agent_gateway.errors import problem, wire_form
@@ -113,6 +114,7 @@ def _api(gateway: Gateway, keeper: Keeper, data: DataDir, streams: Streams) -> F
     app.include_router(health_routes(gateway))
     every: dict[str, Any] = {"prefix": "/v1", "dependencies": [token, Depends(_not_stored)]}
     app.include_router(catalog_routes(gateway, keeper, data, readers), **every)
+    app.include_router(pin_routes(gateway, keeper, data, readers), **every)
     app.include_router(audit_routes(gateway, data, readers, streams), **every)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

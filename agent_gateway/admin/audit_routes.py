@@ -43,7 +43,7 @@ class Wanted(BaseModel):
     tenant: Text = None
     agent: Text = None
     capability: Text = None
-    kind: Literal["decision", "outcome", "refusal"] | None = None
+    kind: Literal["decision", "outcome", "refusal", "approval"] | None = None
     effect: Literal["permit", "forbid"] | None = None
     code: Text = None
     call: Text = None

@@ -91,6 +91,35 @@ class Capabilities(Shown):
     items: list[CapabilityShown]
 
 
+class PinShown(Shown):
+    """One definition that is withheld."""
+
+    upstream: str
+    what: Literal["tools", "prompts", "resources", "resource_templates"]
+    name: str
+    """The upstream's own word for it."""
+    state: Literal["pending", "rejected"]
+    pin: str
+    """Digest of the withheld definition: an approval names it, so that it is of this one and no other."""
+    approved_pin: str
+    """Digest of the one that was approved; empty: none was."""
+    seen_at: float
+    changes: list[str]
+    """What differs, a line each; for one that was never approved, all it says."""
+
+
+class PinJudged(BaseModel):
+    """An operator's word on a withheld definition."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    upstream: str = Field(min_length=1, max_length=MAX_NAME)
+    what: Literal["tools", "prompts", "resources", "resource_templates"] = "tools"
+    name: str = Field(min_length=1, max_length=MAX_CAPABILITY)
+    pin: str = Field(min_length=1, max_length=MAX_NAME)
+    verdict: Literal["approved", "rejected"]
+
+
 class ToolsetShown(Shown):
     name: str
     path: str

@@ -5,7 +5,7 @@ results never in clear, only a keyed hash and sizes.
 
 Every record:
     v             1
-    kind          "decision", "outcome" or "refusal"
+    kind          "decision", "outcome", "refusal" or "approval"
     at_ms         unix milliseconds
 
 decision    written before anything leaves
@@ -39,6 +39,12 @@ refusal     a request that was refused before it described a call
     code, status  our code, and the HTTP status it got
     route, peer, trace           where it came in, from whom
     principal     as in a decision, or null when unknown
+
+approval    an operator's word on a definition that was withheld
+    operator      who
+    verdict       "approved" or "rejected"
+    upstream, what, name         whose definition: of which list, under which name of its own
+    pin, replaces                its digest, and that of the one approved before; empty for none
 """
 
 import hashlib
@@ -224,6 +230,35 @@ def refusal(at: float, code: str, status: int, origin: Origin, principal: Princi
         "peer": origin.peer[:MAX_PEER_CHARS],
         "trace": origin.trace,
         "principal": None if principal is None else _principal(principal),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an operator said of a definition."""
+
+    operator: str
+    verdict: Literal["approved", "rejected"]
+    upstream: str
+    what: str
+    name: str
+    pin: str
+    replaces: str = ""
+
+
+def approval(at: float, said: Verdict) -> Record:
+    """Return the record of an operator's word on a definition; `at` is unix seconds."""
+    return {
+        "v": VERSION,
+        "kind": "approval",
+        "at_ms": _ms(at),
+        "operator": said.operator,
+        "verdict": said.verdict,
+        "upstream": said.upstream,
+        "what": said.what,
+        "name": said.name,
+        "pin": said.pin,
+        "replaces": said.replaces,
     }
 
 

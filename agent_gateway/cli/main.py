@@ -26,6 +26,7 @@ from agent_gateway.cli import (
     key,
     ls,
     mesh,
+    pins,
     schema,
     stdio,
     token,
@@ -55,6 +56,7 @@ app.command("explain")(explain.explain)
 app.command("who-can")(explain.who_can)
 app.command("budget")(budget.budget)
 app.add_typer(audit.app, name="audit")
+app.add_typer(pins.app, name="pins")
 app.add_typer(mesh.app, name="mesh")
 app.command("connect")(connect.connect)
 app.command("stdio")(stdio.stdio)

@@ -37,6 +37,9 @@ class McpUpstream(Upstream):
     """Rules by prompt, likewise. A prompt reads only unless a rule says otherwise."""
     resources: Mapping[UriPattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by the URI of a resource or resource template, likewise."""
+    pin: Literal["trust_first", "approve", "off"] = "trust_first"
+    """Whose word makes a definition shown: the first one's (`trust_first`) or an operator's (`approve`); a changed
+    one waits for an operator in both. `off`: whatever the upstream says."""
     timeout_s: Seconds = 30.0
     """Seconds one call may take."""
     max_children: int = Field(default=16, ge=1, le=1000)
@@ -52,6 +55,10 @@ class McpUpstream(Upstream):
 
     def rules_for(self, kind: str) -> Mapping[str, ToolRule]:
         return {"tools": self.tools, "prompts": self.prompts}.get(kind, self.resources)
+
+    @property
+    def pinning(self) -> Literal["trust_first", "approve", "off"]:
+        return self.pin
 
     @property
     def isolated_by(self) -> Isolation:

@@ -116,6 +116,11 @@ class Upstream(Section):
         """Return the URLs that connections may go to, by the key that holds each."""
         return {}
 
+    @property
+    def pinning(self) -> Literal["trust_first", "approve", "off"]:
+        """Whose word makes a definition of its lists shown."""
+        return "off"
+
     def rules(self) -> Mapping[str, ToolRule]:
         """Return the operator's word on what it offers, by the upstream's own name or a pattern."""
         return {}

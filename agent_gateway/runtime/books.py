@@ -55,6 +55,10 @@ class DataDir:
         return self.root / "slots"
 
     @property
+    def pins(self) -> Path:
+        return self.root / "pins.db"
+
+    @property
     def ledger(self) -> Path:
         return self.root / "ledger.db"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.runtime.gateway import Gateway
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at, look_back
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.runtime.watch import Watch
@@ -29,11 +30,14 @@ NUDGED_AFTER_S = 0.1  # a server that changes often is looked at ten times a sec
 class Keeper:
     """Knows where the configuration is and what it became."""
 
-    def __init__(self, path: Path, provisioner: Provisioner, workers: int | None = None) -> None:
+    def __init__(
+        self, path: Path, provisioner: Provisioner, workers: int | None = None, pinning: Pinning | None = None
+    ) -> None:
         self.path = path
         self._workers = workers
         self.last_problem = ""  # why the last reload was refused; empty when it was not
         self._provisioner = provisioner
+        self._pinning = pinning
         self._loaded: Loaded | None = None
         self._kept: dict[str, Kept] = {}
         self._seen: dict[str, Seen] = {}
@@ -53,7 +57,7 @@ class Keeper:
         loaded = await asyncio.to_thread(load_for, self.path, self._workers)
         kept = self._provisioner.upstreams(loaded, {})
         try:
-            seen = await _look_at_all(loaded, kept, {})
+            seen = await _look_at_all(loaded, kept, {}, self._pinning)
             snapshot = await self._provisioner.provision(loaded, kept, seen)
         except BaseException:
             await _close(kept, {}, 0)
@@ -87,8 +91,10 @@ class Keeper:
         fresh = {name: one for name, one in kept.items() if before.get(name) is not one}
         try:
             same = kept.keys() - fresh.keys()  # not asked again: a slow one must not hold up a change
-            seen = {name: await look_back(loaded, name, self._seen[name]) for name in kept if name in same}
-            seen |= await _look_at_all(loaded, fresh, self._seen)
+            seen = {
+                name: await look_back(loaded, name, self._seen[name], self._pinning) for name in kept if name in same
+            }
+            seen |= await _look_at_all(loaded, fresh, self._seen, self._pinning)
             snapshot = await self._provisioner.provision(loaded, kept, seen)
         except BaseException:
             await _close(fresh, {}, 0)
@@ -118,17 +124,26 @@ class Keeper:
         asked = {name: one for name, one in kept.items() if not only_missing or self._is_away(name)}
         if only is not None:
             asked = {name: one for name, one in asked.items() if name in only}
-        looked = await _look_at_all(loaded, asked, self._seen)
+        looked = await _look_at_all(loaded, asked, self._seen, self._pinning)
         async with self._lock:
             fresh = {name: one for name, one in looked.items() if self._kept.get(name) is kept[name]}
             if self.loaded is not loaded:
-                fresh = {name: await look_back(self.loaded, name, one) for name, one in fresh.items()}
+                fresh = {name: await look_back(self.loaded, name, one, self._pinning) for name, one in fresh.items()}
             if all(_is_same(self._seen[name], one) for name, one in fresh.items()):
                 return
             self._seen = {**self._seen, **fresh}
             snapshot = await self._provisioner.provision(self.loaded, self._kept, self._seen)
             gateway.swap(snapshot)
             log(logging.INFO, "the catalogue changed", snapshot=snapshot.id, tools=len(snapshot.catalog.entries))
+
+    async def reconsider(self, gateway: Gateway, upstream: str) -> None:
+        """Serve an upstream's lists by what is approved now, without asking it again."""
+        async with self._lock:
+            if upstream not in self._seen:
+                return
+            again = await look_back(self.loaded, upstream, self._seen[upstream], self._pinning)
+            self._seen = {**self._seen, upstream: again}
+            gateway.swap(await self._provisioner.provision(self.loaded, self._kept, self._seen))
 
     def _is_away(self, name: str) -> bool:
         """Say whether an upstream is missing from the catalogue, or in it and down: only calls would try it again."""
@@ -198,8 +213,10 @@ def _shown(seen: Seen) -> object:
     return (seen.card.approved, seen.card.latest, seen.info)
 
 
-async def _look_at_all(loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen]) -> dict[str, Seen]:
-    looks = [look_at(loaded, name, one.upstream, before.get(name)) for name, one in kept.items()]
+async def _look_at_all(
+    loaded: Loaded, kept: Mapping[str, Kept], before: Mapping[str, Seen], pinning: Pinning | None
+) -> dict[str, Seen]:
+    looks = [look_at(loaded, name, one.upstream, before.get(name), pinning) for name, one in kept.items()]
     return dict(zip(kept, await asyncio.gather(*looks), strict=True))
 
 

@@ -33,6 +33,7 @@ from agent_gateway.runtime.agents import (
 )
 from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
@@ -42,12 +43,13 @@ from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.principal import Principal
 from gateway_policies.rates import RateRules
-from gateway_policies.refusal import Refusal
+from gateway_policies.refusal import Refusal, Unavailable
 from gateway_policies.sources import PolicyErrors, PolicySource
 from gateway_policies.world import World
-from mcp_registry.catalog import Catalog, Rule, UpstreamCatalog, UpstreamItems, View, assemble, read_upstream
+from mcp_registry.catalog import Catalog, Rule, UpstreamCatalog, UpstreamItems, View, assemble, make_part, read_lists
 from mcp_registry.definitions import Finding
 from mcp_registry.protocol.lists import KINDS, ItemKind
+from mcp_registry.quarantine import Mode
 
 
 class BadConfiguration(Exception):
@@ -234,8 +236,17 @@ def starter_policies() -> str:
 # --- what upstreams show -----------------------------------------------------------------------
 
 
-async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, before: Seen | None) -> Seen:
-    """Ask one upstream for its lists or its card; what it showed before stays known when it does not answer."""
+async def look_at(
+    loaded: Loaded,
+    name: str,
+    upstream: McpUpstream | HttpAgent,
+    before: Seen | None,
+    pinning: Pinning | None = None,
+) -> Seen:
+    """Ask one upstream for its lists or its card; what it showed before stays known when it does not answer.
+
+    pinning  what was approved; None shows everything
+    """
     config = loaded.config.upstreams[name]
     if isinstance(upstream, HttpAgent):
         itself, seen = service_principal(loaded.config), before.card if before is not None else None
@@ -259,8 +270,9 @@ async def look_at(loaded: Loaded, name: str, upstream: McpUpstream | HttpAgent, 
         else:
             unlisted[kind] = found
             lists[kind] = before.lists.get(kind, Listed()) if before is not None else Listed()
-    seen = Seen(UpstreamCatalog(name, (), ()), lists=lists, unlisted=unlisted, info=info, grades=grades_of(upstream))
-    return await look_back(loaded, name, seen)
+    part = before.part if before is not None else UpstreamCatalog(name)
+    seen = Seen(part, lists=lists, unlisted=unlisted, info=info, grades=grades_of(upstream))
+    return await look_back(loaded, name, seen, pinning)
 
 
 async def _look_at_list(loaded: Loaded, kind: ItemKind, upstream: McpUpstream) -> Listed | str:
@@ -278,12 +290,15 @@ async def _look_at_info(loaded: Loaded, upstream: McpUpstream) -> ServerInfo | N
         return None
 
 
-async def look_back(loaded: Loaded, name: str, before: Seen) -> Seen:
+async def look_back(loaded: Loaded, name: str, before: Seen, pinning: Pinning | None = None) -> Seen:
     """Return what an upstream showed before, by the rules of another configuration, without asking it again."""
-    return replace(before, part=await _read(loaded, name, before))
+    try:
+        return replace(before, part=await _read(loaded, name, before, pinning))
+    except Unavailable as refusal:  # what was approved cannot be told: nothing new is shown
+        return replace(before, missing=refusal.message)
 
 
-async def _read(loaded: Loaded, name: str, seen: Seen) -> UpstreamCatalog:
+async def _read(loaded: Loaded, name: str, seen: Seen, pinning: Pinning | None) -> UpstreamCatalog:
     config = loaded.config.upstreams[name]
     rules: dict[ItemKind, Sequence[Rule]] = {
         kind: [
@@ -294,9 +309,19 @@ async def _read(loaded: Loaded, name: str, seen: Seen) -> UpstreamCatalog:
     }
     rules["tools"] = [*seen.grades, *rules["tools"]]
     definitions: dict[ItemKind, Sequence[Raw]] = {kind: one.items for kind, one in seen.lists.items()}
-    part = await asyncio.to_thread(read_upstream, UpstreamItems(name, definitions, frozenset(config.tags), rules))
+    items = UpstreamItems(name, definitions, frozenset(config.tags), rules)
+    part = await asyncio.to_thread(_part_of, items, pinning, config.pinning)
     silent = tuple(Finding(name, "*", f"the list cannot be had: {why}", kind) for kind, why in seen.unlisted.items())
     return replace(part, findings=(*part.findings, *silent))
+
+
+def _part_of(items: UpstreamItems, pinning: Pinning | None, mode: Mode) -> UpstreamCatalog:
+    read = read_lists(items)
+    if pinning is None:
+        return make_part(items, read)
+    withheld, held = pinning.withheld(items.name, read.definitions, mode)
+    part = make_part(items, read, withheld)
+    return replace(part, findings=(*part.findings, *held))
 
 
 def card_keys_of(loaded: Loaded, name: str) -> str | None:

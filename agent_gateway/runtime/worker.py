@@ -38,10 +38,12 @@ from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.list_changes import hear_list_changes
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
 from agent_gateway.runtime.task_books import open_task_books
 from agent_gateway.runtime.watch import Watch
+from agent_gateway.stores.pin_store import PinStore
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
 from agent_gateway.telemetry.spans import EndedCall, Spans
@@ -80,7 +82,8 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
     ):
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
-        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers)
+        pinning = Pinning(PinStore(data.pins), clock)
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers, pinning)
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311

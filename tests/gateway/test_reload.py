@@ -141,10 +141,10 @@ async def test_rules_for_tools_change_without_asking_the_upstream_again(tmp_path
             gateway(tmp_path, world([up.entry()]), **FILES) as gate,
             gate.client(gate.token("planner")) as client,
         ):
-            heard = len(up.heard)
+            lists = sum(b'"tools/list"' in one for one in up.heard)
             assert await change(gate, 'tools: {"*": {risk: 1', 'tools: {"other": {hide: true}, "*": {risk: 1')
             assert await names(client) == ["raw__echo"]
-            assert len(up.heard) == heard
+            assert sum(b'"tools/list"' in one for one in up.heard) == lists
 
 
 @pytest.mark.requirement("config.hot-reload")

@@ -12,7 +12,7 @@ Era = Literal["both", "legacy", "modern"]
 
 MAIN = Path(__file__).with_name("mcp_server_main.py")
 CATALOG = Path(__file__).with_name("mcp_catalog_main.py")  # prompts, resources, templates, completions
-TOOLS = 14  # that `MAIN` has
+TOOLS = MAIN.read_text(encoding="utf-8").count("\n@server.tool(")  # that `MAIN` has
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ class _Calls:
             report.add(Finding(log, "second_outcome", "the call has an outcome already", index=index, call=call))
         elif kind == "outcome":  # its decision may stand in another worker's log
             self.orphans.append((log, index, call))
-        elif kind != "refusal":
+        elif kind not in ("refusal", "approval"):
             report.add(Finding(log, "malformed", "this is no record of a gateway", index=index))
 
 

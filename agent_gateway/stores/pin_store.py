@@ -1,0 +1,162 @@
+"""Approved definitions, and those that wait for approval: one SQLite file for all workers.
+
+Whoever writes takes the file's lock first, so that of two workers which see an
+upstream for the first time one approves, and both serve what it approved.
+"""
+
+import sqlite3
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gateway_policies.refusal import NotFound, Unavailable
+
+BUSY_TIMEOUT_S = 5.0
+MAX_SHOWN = 10_000
+State = Literal["pending", "rejected"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS approved (
+    upstream TEXT NOT NULL, kind TEXT NOT NULL, native TEXT NOT NULL,
+    pin TEXT NOT NULL, definition BLOB NOT NULL, at REAL NOT NULL, by TEXT NOT NULL,
+    PRIMARY KEY (upstream, kind, native)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting (
+    upstream TEXT NOT NULL, kind TEXT NOT NULL, native TEXT NOT NULL,
+    pin TEXT NOT NULL, definition BLOB NOT NULL, seen_at REAL NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (upstream, kind, native)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is pinned: one definition of one upstream, by its own name."""
+
+    upstream: str
+    kind: str
+    native: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A definition and its pin."""
+
+    native: str
+    pin: str
+    definition: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A definition that is withheld, and the approved one it would replace, if any."""
+
+    place: Place
+    pin: str
+    definition: bytes
+    seen_at: float
+    state: State
+    approved_pin: str = ""
+    approved: bytes = b""
+
+
+class PinStore:
+    """The file `pins.db`. Methods are synchronous and raise `Unavailable` when it cannot be used."""
+
+    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+
+    def approved(self, upstream: str, kind: str) -> dict[str, str]:
+        """Return the approved pin of every name of one list."""
+        with self._open() as db:
+            rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
+            return dict(rows.fetchall())
+
+    def trust(self, upstream: str, kind: str, first: Iterable[Pinned], at: float) -> dict[str, str]:
+        """Approve definitions of names that have none; return the approved pins, other workers' too."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(
+                "INSERT OR IGNORE INTO approved VALUES (?, ?, ?, ?, ?, ?, 'trust_first')",
+                [(upstream, kind, one.native, one.pin, one.definition, at) for one in first],
+            )
+            rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
+            return dict(rows.fetchall())
+
+    def wait(self, upstream: str, kind: str, held: Sequence[Pinned], at: float) -> None:
+        """Remember what is withheld of one list now, and forget what no longer is; a rejection stays for its pin."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            rows = db.execute("SELECT native, pin FROM waiting WHERE upstream = ? AND kind = ?", (upstream, kind))
+            before: Mapping[str, str] = dict(rows.fetchall())
+            now = {one.native for one in held}
+            gone = [(upstream, kind, native) for native in before if native not in now]
+            db.executemany("DELETE FROM waiting WHERE upstream = ? AND kind = ? AND native = ?", gone)
+            db.executemany(
+                "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?, 'pending')",
+                [
+                    (upstream, kind, one.native, one.pin, one.definition, at)
+                    for one in held
+                    if before.get(one.native) != one.pin
+                ],
+            )
+
+    def waiting(self) -> list[Waiting]:
+        """Return all that is withheld, by upstream, kind and name."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT w.upstream, w.kind, w.native, w.pin, w.definition, w.seen_at, w.state,"
+                " coalesce(a.pin, ''), coalesce(a.definition, x'') FROM waiting w LEFT JOIN approved a"
+                " USING (upstream, kind, native) ORDER BY 1, 2, 3 LIMIT ?",
+                (MAX_SHOWN,),
+            )
+            return [Waiting(Place(*row[:3]), *row[3:]) for row in rows.fetchall()]
+
+    def approve(self, place: Place, pin: str, by: str, at: float) -> str:
+        """Approve the withheld definition with exactly this pin; return the pin it replaces, empty for none.
+
+        Raises `NotFound` when no such definition waits: another one may have come since it was looked at.
+        """
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            definition = self._held(db, place, pin)
+            key = (place.upstream, place.kind, place.native)
+            row = db.execute("SELECT pin FROM approved WHERE upstream = ? AND kind = ? AND native = ?", key).fetchone()
+            db.execute("INSERT OR REPLACE INTO approved VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, pin, definition, at, by))
+            db.execute("DELETE FROM waiting WHERE upstream = ? AND kind = ? AND native = ?", key)
+            return "" if row is None else str(row[0])
+
+    def reject(self, place: Place, pin: str) -> None:
+        """Reject the withheld definition with this pin: it stays withheld; raises `NotFound` like `approve`."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            self._held(db, place, pin)
+            db.execute(
+                "UPDATE waiting SET state = 'rejected' WHERE upstream = ? AND kind = ? AND native = ?",
+                (place.upstream, place.kind, place.native),
+            )
+
+    def _held(self, db: sqlite3.Connection, place: Place, pin: str) -> bytes:
+        row = db.execute(
+            "SELECT definition FROM waiting WHERE upstream = ? AND kind = ? AND native = ? AND pin = ?",
+            (place.upstream, place.kind, place.native, pin),
+        ).fetchone()
+        if row is None:
+            raise NotFound(
+                f"no definition of `{place.native}` with this pin waits at `{place.upstream}`",
+                hint="look at what waits now: it may have changed again",
+            )
+        return bytes(row[0])
+
+    @contextmanager
+    def _open(self) -> Generator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=self._busy_timeout_s)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.executescript(_SCHEMA)
+                with db:
+                    yield db
+        except sqlite3.Error as error:
+            raise Unavailable("the approved definitions cannot be read or written") from error
