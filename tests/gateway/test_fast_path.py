@@ -54,13 +54,8 @@ def _event(call: Call, **members: object) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _unable(call: Call) -> bytes:
-    told = {"code": -32021, "message": "no sampling", "data": {"requiredCapabilities": {"sampling": {}}}}
-    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": told}), b"400 Bad Request")
-
-
-def _error(call: Call) -> bytes:
-    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": {"code": -32602, "message": "no", "data": 1}}))
+def _error(call: Call, code: int = -32602, status: bytes = b"200 OK") -> bytes:
+    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": {"code": code, "message": "no"}}), status)
 
 
 async def _dies(call: Call) -> None:
@@ -88,7 +83,7 @@ TOOLS: Mapping[str, Tool] = {
     "own_meta": saying(lambda call: answer(call, b'{"content":[],"_meta":{"big":123456789012345678901},"x":1.50}')),
     "no_type": saying(lambda call: answer(call, {"content": [], "extra": None})),
     "error": saying(_error),
-    "unable": saying(_unable),
+    "unable": saying(lambda call: _error(call, -32021, b"400 Bad Request")),
     "garbage": saying(lambda _: http(b"hello")),
     "html": saying(lambda _: http(b"<p>", kind=b"text/html")),
     "broken": saying(lambda _: http(b"oh", status=b"500 Broken", kind=b"text/plain")),
