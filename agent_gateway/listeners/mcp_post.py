@@ -28,7 +28,6 @@ from mcp_registry.protocol.envelope import Invalid, Notification, Request, Respo
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_registry.protocol.inbound import LOG_LEVELS
 from mcp_registry.protocol.lists import BY_METHOD
-from mcp_registry.protocol.questions import REQUEST_STATE
 from mcp_registry.protocol.subscriptions import LISTEN
 from mcp_registry.protocol.versions import Era
 
@@ -86,10 +85,8 @@ async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: 
 async def _serve_request(request: McpRequest, session: mcp_session.Session | None) -> None:
     method = request.message.method
     discover.require_method(method, request.era)
-    if REQUEST_STATE in request.message.parsed:
-        state = mcp_state.opened(request) if request.era == "modern" else None
-        if state is not None and await request.inbound.hand_over(state.node):
-            return
+    if await mcp_state.is_known_elsewhere(request):
+        return
     if request.inbound.route.compact_above is not None and await serve_compact(request):
         return
     if method in _USES:

@@ -157,5 +157,5 @@ async def test_another_registry_is_taken_over_page_by_page_and_waits_for_approva
 
 
 def shown(name: str, status: str) -> dict[str, Any]:
-    document = {**WEATHER, "name": name, "_meta": {"io.modelcontextprotocol.registry/official": {}}}
+    document: dict[str, Any] = {**WEATHER, "name": name, "_meta": {"io.modelcontextprotocol.registry/official": {}}}
     return {"server": document, "_meta": {OFFICIAL: {"status": status}}}

@@ -46,41 +46,41 @@ def test_a_whole_document_has_no_problem() -> None:
     assert problems_with({"name": "a/b", "description": "x", "version": "1"}) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [
-        ({"name": "no-namespace"}, "name"),
-        ({"name": "a/" + "b" * 200}, "name"),
-        ({"name": 7}, "name"),
-        ({"version": "latest"}, "version"),
-        ({"version": "^1.0.0"}, "version"),
-        ({"version": "1.x || 2"}, "version"),
-        ({"version": "1" * 256}, "version"),
-        ({"description": ""}, "description"),
-        ({"description": "x" * 101}, "description"),
-        ({"title": 7}, "title"),
-        ({"$schema": "https://other"}, "$schema"),
-        ({"websiteUrl": "javascript:alert(1)"}, "websiteUrl"),
-        ({"repository": []}, "repository"),
-        ({"repository": {"url": "https://x.example"}}, "repository"),
-        ({"packages": {}}, "packages"),
-        ({"packages": [{}] * 33}, "packages"),
-        ({"packages": ["x"]}, "packages/0"),
-        ({"packages": [{"registryType": "apt"}]}, "packages/0"),
-        ({"packages": [{"registryType": "npm"}]}, "packages/0"),
-        ({"packages": [{"registryType": "mcpb", "identifier": "x"}]}, "packages/0"),
-        ({"packages": [{"registryType": "npm", "identifier": "x", "fileSha256": "no"}]}, "packages/0"),
-        ({"packages": [{"registryType": "npm", "identifier": "x"}]}, "packages/0"),
-        ({"packages": [{"registryType": "npm", "identifier": "x", "transport": {"type": "tcp"}}]}, "packages/0"),
-        ({"remotes": [{"type": "stdio", "url": "https://x.example"}]}, "remotes/0"),
-        ({"remotes": [{"type": "sse", "url": "file:///etc"}]}, "remotes/0"),
-        ({"icons": [{"src": "http://x.example/i"}]}, "icons/0"),
-        ({"_meta": []}, "_meta"),
-        ({"_meta": {PUBLISHER: 7}}, "_meta"),
-        ({"_meta": {PUBLISHER: {"x": "y" * 5000}}}, "_meta"),
-        ({"_meta": {OFFICIAL: {"status": "active"}}}, "_meta"),
-    ],
-)
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"name": "no-namespace"}, "name"),
+    ({"name": "a/" + "b" * 200}, "name"),
+    ({"name": 7}, "name"),
+    ({"version": "latest"}, "version"),
+    ({"version": "^1.0.0"}, "version"),
+    ({"version": "1.x || 2"}, "version"),
+    ({"version": "1" * 256}, "version"),
+    ({"description": ""}, "description"),
+    ({"description": "x" * 101}, "description"),
+    ({"title": 7}, "title"),
+    ({"$schema": "https://other"}, "$schema"),
+    ({"websiteUrl": "javascript:alert(1)"}, "websiteUrl"),
+    ({"repository": []}, "repository"),
+    ({"repository": {"url": "https://x.example"}}, "repository"),
+    ({"packages": {}}, "packages"),
+    ({"packages": [{}] * 33}, "packages"),
+    ({"packages": ["x"]}, "packages/0"),
+    ({"packages": [{"registryType": "apt"}]}, "packages/0"),
+    ({"packages": [{"registryType": "npm"}]}, "packages/0"),
+    ({"packages": [{"registryType": "mcpb", "identifier": "x"}]}, "packages/0"),
+    ({"packages": [{"registryType": "npm", "identifier": "x", "fileSha256": "no"}]}, "packages/0"),
+    ({"packages": [{"registryType": "npm", "identifier": "x"}]}, "packages/0"),
+    ({"packages": [{"registryType": "npm", "identifier": "x", "transport": {"type": "tcp"}}]}, "packages/0"),
+    ({"remotes": [{"type": "stdio", "url": "https://x.example"}]}, "remotes/0"),
+    ({"remotes": [{"type": "sse", "url": "file:///etc"}]}, "remotes/0"),
+    ({"icons": [{"src": "http://x.example/i"}]}, "icons/0"),
+    ({"_meta": []}, "_meta"),
+    ({"_meta": {PUBLISHER: 7}}, "_meta"),
+    ({"_meta": {PUBLISHER: {"x": "y" * 5000}}}, "_meta"),
+    ({"_meta": {OFFICIAL: {"status": "active"}}}, "_meta"),
+]
+
+
+@pytest.mark.parametrize(("change", "place"), MISTAKES)
 def test_each_mistake_is_named_with_its_place(change: dict[str, Any], place: str) -> None:
     (problem,) = problems_with({**GOOD, **change})
     assert problem.split(":")[0] == place
