@@ -16,6 +16,7 @@ from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_session import Session, required_session
 from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.resumable import LAST_EVENT_ID, resume
 from agent_gateway.runtime.counting import Changes
 from agent_gateway.runtime.sessions import key_of
 from agent_gateway.snapshot import Snapshot
@@ -63,6 +64,8 @@ def place_of(inbound: Inbound, snapshot: Snapshot, uri: str, operation: str) -> 
 async def serve_stream(inbound: Inbound) -> None:
     """Answer GET: a legacy session's standing stream, until the client leaves or the session is over."""
     session = required_session(inbound)
+    if LAST_EVENT_ID in inbound.headers and await resume(inbound, session.id):
+        return
     state = session.state
 
     def is_over() -> bool:
@@ -71,7 +74,12 @@ async def serve_stream(inbound: Inbound) -> None:
     reply = _reply(inbound)
     bell = state.bell = state.bell or Changes()
     stream = _Stream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
-    await _counted(inbound, lambda: stream.run(lambda: frozenset(state.uris), is_over))
+
+    async def run() -> None:
+        if await stream.run(lambda: frozenset(state.uris), is_over):
+            await reply.abandon()
+
+    await _counted(inbound, run)
 
 
 async def subscribe(request: McpRequest, session: Session) -> None:
