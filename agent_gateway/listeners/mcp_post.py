@@ -91,8 +91,8 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
         return
     if method == "tools/call":
         await call_tool(request)
-    elif method in _READS:
-        await _READS[method](request)
+    elif method in _ANSWERS:
+        await _ANSWERS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
     elif session is not None and method in _OF_SESSIONS:
@@ -151,7 +151,7 @@ async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era:
 _OF_SESSIONS: Final = {SUBSCRIBE: subscribe, UNSUBSCRIBE: subscribe, "logging/setLevel": _set_level}
 
 
-_READS = {
+_ANSWERS = {
     "prompts/get": get_prompt,
     "resources/read": read_resource,
     "completion/complete": complete,
