@@ -83,6 +83,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.tools-are-sound": Requirement(
+        "issue 5, 2",
+        "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
+    ),
+    "mesh.bombs": Requirement(
+        "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
+    ),
     "mesh.drift-is-classed": Requirement(
         "issue 5, 4",
         "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
@@ -308,6 +315,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

@@ -33,7 +33,7 @@ class Limits:
     checkpoint_every_s: float = 1.0
     checkpoint_every_records: int = 1_000
     linger_s: float = 0.02  # how long an outcome may wait for company
-    gather_s: float = 0.001  # how long a decision may wait for as many others as the last batch had
+    gather_s: float = 0.002  # how long a decision may wait for as many others as the last batch had
     reopen_min_s: float = 0.1
     reopen_max_s: float = 30.0
     close_timeout_s: float = 15.0

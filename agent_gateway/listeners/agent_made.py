@@ -92,6 +92,9 @@ class Making:
             return await self._tasks_known()
         request, inbound = self.inbound.request, self.inbound
         size, mine = _page_size(request), list[Raw]()
+        context = request.parts.context_id
+        if context and not await inbound.gateway.tasks.owns(inbound.where, [], [context]):
+            return await self._listed([], size, None)  # somebody else's and nobody's hold the same: nothing
         token, skip = cast("tuple[str, int]", self._opened() or ("", 0))
         following: tuple[str, int] | None = (token, skip)
         for _ in range(MAX_PAGES):
@@ -210,7 +213,7 @@ class Making:
         found = raw.parse(await self._result(inbound.request, {}))
         card = cards.read(cast("cards.Object", found) if isinstance(found, dict) else {})
         known = replace(card, skills=tuple(skill for skill in card.skills if skill.id in inbound.agent.skills))
-        written = card_for(inbound.snapshot, inbound.route, inbound.principal, known)
+        written = card_for(inbound.snapshot, inbound.route, inbound.principal, known, inbound.request.dialect.version)
         return in_dialect(inbound.request, raw.write(signed(inbound.snapshot, written)))
 
 

@@ -290,7 +290,7 @@ class FastCall(Sending):
             except Refusal as refusal:
                 self._show_refusal(refusal)
             else:
-                self._answer(200, sent.body, ())
+                self._answer(status_of(self._message.id, sent.body, "modern"), sent.body, ())
 
         return go
 

@@ -74,7 +74,12 @@ async def serve_stream(inbound: Inbound) -> None:
     reply = _reply(inbound)
     bell = state.bell = state.bell or Changes()
     stream = _Stream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
-    await _counted(inbound, lambda: stream.run(lambda: frozenset(state.uris), is_over))
+
+    async def run() -> None:
+        if await stream.run(lambda: frozenset(state.uris), is_over):
+            await reply.abandon()
+
+    await _counted(inbound, run)
 
 
 async def subscribe(request: McpRequest, session: Session) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent_gateway.ports import Charge, Hold
-from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key
+from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key, summed
 
 MAX_DELTAS = 1_000  # charges whose deltas are kept
 
@@ -169,10 +169,7 @@ class Accounts:
         oldest = next(iter(self.unbooked.values()), None)
         upto = durable_count - 1 if oldest is None else min(durable_count - 1, oldest.floor)
         entries = tuple(entry for entry in self.entries if entry.index <= upto)
-        spent: dict[Key, int] = {}
-        for entry in entries:
-            for bucket, window, amount in entry.deltas:
-                spent[bucket, window] = spent.get((bucket, window), 0) + amount
+        spent = summed(entries)
         for key, account in self.by_key.items():
             if self._give_up(account, spent.get(key, 0), keep_none=keep_none):
                 self.dirty.add(key)
@@ -185,8 +182,12 @@ class Accounts:
 
     def flushed(self, batch: Batch) -> None:
         """Forget what the store has taken over, and accounts that nobody uses."""
-        done = {id(entry) for entry in batch.entries}
-        self.entries = [entry for entry in self.entries if id(entry) not in done]
+        count = len(batch.entries)
+        if count and self.entries[count - 1] is batch.entries[-1]:  # the batch is all that came first
+            del self.entries[:count]
+        else:
+            done = {id(entry) for entry in batch.entries}
+            self.entries = [entry for entry in self.entries if id(entry) not in done]
         self.mark = batch.mark
         for key, amount in batch.spent.items():
             self._account(key).leased -= amount

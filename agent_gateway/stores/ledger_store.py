@@ -151,6 +151,7 @@ def fold(entries: Iterable[Entry], mark: int, is_open: Callable[[str], bool]) ->
              is counted once however late it comes and however often it is sent
     """
     folded = Folded()
+    counted: list[Entry] = []
     for entry in sorted(entries, key=_index):
         if entry.is_decision:
             if entry.index <= mark:
@@ -160,9 +161,25 @@ def fold(entries: Iterable[Entry], mark: int, is_open: Callable[[str], bool]) ->
             if entry.call in folded.closed or not is_open(entry.call):
                 continue
             folded.closed.add(entry.call)
-        for bucket, window, amount in entry.deltas:
-            folded.spent[bucket, window] = folded.spent.get((bucket, window), 0) + amount
+        counted.append(entry)
+    folded.spent.update(summed(counted))
     return folded
+
+
+def summed(entries: Sequence[Entry]) -> dict[Key, int]:
+    """Return the sum of all deltas by bucket and window. Many entries share theirs: each such tuple is added once."""
+    times: dict[int, int] = {}
+    deltas_of: dict[int, tuple[Delta, ...]] = {}  # kept alive by `entries`, so an id names one of them
+    for entry in entries:
+        if entry.deltas:
+            known = id(entry.deltas)
+            times[known] = times.get(known, 0) + 1
+            deltas_of[known] = entry.deltas
+    sums: dict[Key, int] = {}
+    for known, deltas in deltas_of.items():
+        for bucket, window, amount in deltas:
+            sums[bucket, window] = sums.get((bucket, window), 0) + amount * times[known]
+    return sums
 
 
 def _index(entry: Entry) -> int:

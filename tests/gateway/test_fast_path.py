@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,23 +12,11 @@ import orjson
 import pytest
 
 from support.gateways import TestGateway, gateway
-from support.raw_upstream import (
-    Call,
-    Gate,
-    RawUpstream,
-    Tool,
-    answer,
-    definition,
-    echo,
-    http,
-    raw_upstream,
-    saying,
-    text,
-)
+from support.odd_tools import TOOLS
+from support.raw_upstream import Call, Gate, RawUpstream, answer, definition, raw_upstream, text
 from support.scenes import FILES, POLICY, check_books, of_kind, world
 from support.two_ways import Connection, Ways, idle, request, same, two_ways, with_body
 
-SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 POLICIES = (
     POLICY
     + """
@@ -47,62 +35,6 @@ rates:
   - {name: slow, scope: capability, match: raw__rare, per_second: 1, burst: 3}
 """
 NUMBERED = {"type": "object", "properties": {"n": {"type": "integer"}, "text": {"type": "string"}}}
-
-
-def _event(call: Call, **members: object) -> bytes:
-    data = b"data: %b\n\n" % orjson.dumps({"jsonrpc": "2.0", "id": call.id, **members})
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def _error(call: Call) -> bytes:
-    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": {"code": -32602, "message": "no", "data": 1}}))
-
-
-async def _dies(call: Call) -> None:
-    call.peer.writer.transport.abort()
-
-
-async def _dies_inside(call: Call) -> None:
-    await call.peer.say(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
-    call.peer.writer.transport.abort()
-
-
-async def _hangs(call: Call) -> None:
-    await call.peer.until_closed()
-
-
-async def _slow_body(call: Call) -> None:
-    whole = answer(call, text("x" * 100_000))
-    await call.peer.say(whole[:70_000])
-    await call.peer.say(whole[70_000:])
-
-
-TOOLS: Mapping[str, Tool] = {
-    "echo": echo,
-    "failed": saying(lambda call: answer(call, {**text("oh no"), "isError": True})),
-    "own_meta": saying(lambda call: answer(call, b'{"content":[],"_meta":{"big":123456789012345678901},"x":1.50}')),
-    "no_type": saying(lambda call: answer(call, {"content": [], "extra": None})),
-    "error": saying(_error),
-    "garbage": saying(lambda _: http(b"hello")),
-    "html": saying(lambda _: http(b"<p>", kind=b"text/html")),
-    "broken": saying(lambda _: http(b"oh", status=b"500 Broken", kind=b"text/plain")),
-    "busy": saying(lambda _: http(b"", status=b"503 Busy")),
-    "denied": saying(lambda _: http(b"", status=b"401 No")),
-    "no_object": saying(lambda call: answer(call, [1])),
-    "half": saying(lambda call: answer(call, {**text("x"), "resultType": "input_required"})),
-    "other_id": saying(lambda _: http(b'{"jsonrpc":"2.0","id":"other","result":{}}')),
-    "empty": saying(lambda _: http(b"")),
-    "packed": saying(lambda call: answer(call, text("x")).replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")),
-    "stream": saying(lambda call: SSE + _event(call, result=text("streamed")) + b"0\r\n\r\n"),
-    "huge": saying(lambda call: answer(call, text("x" * 300_000))),
-    "large": _slow_body,
-    "dies": _dies,
-    "dies_inside": _dies_inside,
-    "hangs": _hangs,
-    "dear": echo,
-    "rare": echo,
-    "secret": echo,
-}
 
 
 @dataclass(frozen=True)
@@ -238,9 +170,19 @@ async def _sent(one: TestGateway, upstream: RawUpstream, connection: Connection,
     await connection.send(raw)
     said = await connection.answer()
     await idle(one)
-    records = [same(orjson.dumps(record, option=orjson.OPT_SORT_KEYS)) for record in (await one.settled())[before:]]
-    asked = [_as_asked(one_request) for one_request in upstream.heard[heard:]]
+    calls = [one_request for one_request in upstream.heard[heard:] if b'"tools/call"' in one_request]
+    records = [_recorded(record, calls) for record in (await one.settled())[before:]]
+    asked = [_as_asked(one_request) for one_request in calls]
     return same(said), records, asked
+
+
+def _recorded(record: Mapping[str, object], heard: Sequence[bytes]) -> bytes:
+    """Return a record as text; what came back is counted without the digits of our own id in it."""
+    sent = re.search(rb'"id":(\d+)', heard[-1]) if heard else None
+    size = record.get("bytes_out")
+    if sent and isinstance(size, int) and size:
+        record = {**record, "bytes_out": size - len(sent[1])}
+    return same(orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
 
 
 def _as_asked(heard: bytes) -> bytes:
