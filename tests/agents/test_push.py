@@ -206,6 +206,13 @@ FORBIDDEN = [
 ]  # fmt: skip
 
 
+async def test_a_name_that_cannot_be_resolved_now_is_taken_for_it_is_checked_with_every_post() -> None:
+    async def nowhere(host: str, port: int) -> Any:
+        raise OSError(host, port)
+
+    await check_url("https://hooks.example/x", is_private=False, getaddrinfo=nowhere)
+
+
 @pytest.mark.requirement("a2a.push-ssrf")
 @pytest.mark.parametrize("url", FORBIDDEN)
 async def test_nothing_is_posted_inside(url: str) -> None:
