@@ -211,6 +211,8 @@ async def check_url(url: str, *, is_private: bool, getaddrinfo: Getaddrinfo = sy
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         is_plain = parts.username is None and parts.password is None and not parts.fragment and bool(parts.hostname)
+        if parts.port == 0:
+            raise _not_allowed()
         if not is_plain or parts.scheme not in (("https", "http") if is_private else ("https",)):
             raise _not_allowed()
         rules = EgressRules(allow_private=is_private)
