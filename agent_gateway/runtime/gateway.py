@@ -22,6 +22,7 @@ from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
+from agent_gateway.runtime.event_log import EventLog
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
@@ -90,6 +91,7 @@ class Gateway:
         self.node = node
         self.asks = Asks(node)
         self.parked = ParkingLot()
+        self.events = EventLog(node, services.clock)
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
@@ -138,12 +140,6 @@ class Gateway:
     def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
         return self._listings.get(snapshot, principal, path, kind)
-
-    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
-        """Return the names listed now; empty when the endpoint is gone."""
-        if path not in self.snapshot.routes:
-            return ()
-        return self.listing(self.snapshot, principal, path, kind).names
 
     # --- calls ---------------------------------------------------------------------------
 
