@@ -83,7 +83,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
-    "mesh.bombs": Requirement("issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"),
+    "mesh.tools-are-sound": Requirement(
+        "issue 5, 2",
+        "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
+    ),
+    "mesh.bombs": Requirement(
+        "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
+    ),
     "mesh.drift-is-classed": Requirement(
         "issue 5, 4",
         "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
@@ -213,6 +219,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.resuming": Requirement(
         "issue 3, 3", "a legacy client that lost its connection gets what it missed with Last-Event-ID, and nobody else"
     ),
+    "mcp.asking.bound": Requirement(
+        "DESIGN 5", "a state handed out with a question comes back only from its caller, for the same request"
+    ),
+    "mcp.asking.unasked": Requirement("issue 3, Bad input", "a posted answer that nobody asked for is refused"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
