@@ -14,6 +14,7 @@ help: ## Say what each target does
 
 demo: $(READY) ## Show the gateway in front of real servers, assert every step, and end
 	$(BIN)/python demos/demo.py
+	$(BIN)/python demos/hand_off.py
 
 up: $(READY) ## Serve the demo's configuration; print endpoint, token and client lines
 	$(BIN)/python demos/demo.py --up
