@@ -142,6 +142,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 6",
         "what a list costs a caller is measured, and above a limit the endpoint is compact for that caller",
     ),
+    "mesh.search-finds": Requirement(
+        "issue 5, 6", "of held-out summaries, 83 % find their tool among five by names and paths alone"
+    ),
     "mesh.answers-are-kept-apart": Requirement(
         "issue 5, 6", "the handle of a cut answer serves its owner alone, for a while, within bounds"
     ),
