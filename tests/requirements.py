@@ -219,6 +219,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.resuming": Requirement(
         "issue 3, 3", "a legacy client that lost its connection gets what it missed with Last-Event-ID, and nobody else"
     ),
+    "mcp.asking.bound": Requirement(
+        "DESIGN 5", "a state handed out with a question comes back only from its caller, for the same request"
+    ),
+    "mcp.asking.unasked": Requirement("issue 3, Bad input", "a posted answer that nobody asked for is refused"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(

@@ -141,12 +141,6 @@ class Gateway:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
         return self._listings.get(snapshot, principal, path, kind)
 
-    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
-        """Return the names listed now; empty when the endpoint is gone."""
-        if path not in self.snapshot.routes:
-            return ()
-        return self.listing(self.snapshot, principal, path, kind).names
-
     # --- calls ---------------------------------------------------------------------------
 
     def exchange(self, principal: Principal, route: str, context: Mapping[str, str]) -> Exchange:
