@@ -149,6 +149,7 @@ async def test_an_error_of_the_agent_is_one_of_the_tool(tmp_path: Path) -> None:
         assert answer["error"]["data"]["agent-gateway/refusal"]["code"] == "upstream_error"
         assert "127.0.0.1" not in str(answer)
 
+
 async def test_no_two_messages_have_the_same_id(tmp_path: Path) -> None:
     """An agent that knows a message already may answer with the task of whoever sent it first."""
     done = b'{"jsonrpc":"2.0","id":1,"result":{"task":{"id":"t","status":{"state":"TASK_STATE_COMPLETED"}}}}'
