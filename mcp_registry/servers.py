@@ -21,7 +21,7 @@ OWN: Final = "dev.agent-gateway/registry"
 MAX_DOCUMENT_BYTES: Final = 64 * 1024
 MAX_PUBLISHER_BYTES: Final = 4 * 1024
 MAX_ITEMS: Final = 32  # of packages, remotes, icons
-MAX_VERSION_CHARS: Final = 255
+MAX_CURSOR_CHARS: Final = 255  # of a name or a version in it
 MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 30
 
@@ -88,12 +88,7 @@ def _heading(members: Mapping[str, object]) -> Iterable[str]:
     name, version = members.get("name"), members.get("version")
     if not isinstance(name, str) or not 3 <= len(name) <= 200 or not _NAME.fullmatch(name):
         yield "name: `namespace/name`, 3 to 200 of `a-zA-Z0-9.-`, and `_` in the second part"
-    if (
-        not isinstance(version, str)
-        or len(version) > MAX_VERSION_CHARS
-        or version == "latest"
-        or not _VERSION.fullmatch(version)
-    ):
+    if not isinstance(version, str) or len(version) > 255 or version == "latest" or not _VERSION.fullmatch(version):
         yield "version: one version of at most 255 characters, no range, not `latest`"
     if not _is_text(members.get("description"), 100):
         yield "description: 1 to 100 characters"
@@ -299,7 +294,7 @@ def _read_cursor(text: str) -> tuple[str, str]:
     except (ValueError, RecursionError):
         raise _invalid("cursor", "one that a page gave") from None
     parts = cast("list[object]", read) if isinstance(read, list) else []
-    if len(parts) != 2 or not all(isinstance(part, str) and len(part) <= MAX_VERSION_CHARS for part in parts):
+    if len(parts) != 2 or not all(isinstance(part, str) and len(part) <= MAX_CURSOR_CHARS for part in parts):
         raise _invalid("cursor", "one that a page gave")
     return cast("tuple[str, str]", tuple(parts))
 

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from context_mesh.openapi.tool import Annotations, Risk, Tool
 from context_mesh.wire.address import Site, origin_of
 from context_mesh.wire.plan import Placing
 from context_mesh.wire.read import Shape
-from gateway_policies.principal import Principal
+from gateway_policies.principal import Hop, Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 from support.api_backend import Backend, backend
 from support.http_pools import pool
@@ -347,6 +347,7 @@ async def test_a_large_answer_is_cut_and_can_be_read_on_by_its_owner_only(tmp_pa
         assert rest["total"] == 400
         for who, change in (
             (BOB, {}),
+            (replace(ALICE, chain=(Hop("issuer", "bob", is_verified=True),)), {}),
             (ALICE, {"handle": "x" * 22}),
             (ALICE, {"handle": "../x"}),
             (ALICE, {"pointer": "/no"}),
