@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
 
-.PHONY: help demo up test check format bench conformance mesh-report mesh-wire clean
+.PHONY: help demo up test check format bench conformance mesh-report mesh-wire demo-mesh clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ conformance: $(READY) ## Run the official MCP suite at every way through the gat
 
 mesh-report: $(READY) ## Read real API descriptions; say what becomes of each and whether every promise held
 	$(BIN)/python demos/mesh_report.py $(SPECS)
+
+demo-mesh: $(READY) ## An API that somebody else described becomes tools: imported, curated, approved, used
+	$(BIN)/python -m demos.mesh_demo
 
 mesh-wire: $(READY) ## Let a mock server of another maker judge our requests (SPECS=… for other descriptions)
 	.ci/mesh-wire $(SPECS)

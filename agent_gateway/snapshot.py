@@ -79,6 +79,11 @@ class RemoteAgent:
     skills: Mapping[str, Capability]
     drift: str = ""
 
+    @property
+    def is_bridged(self) -> bool:
+        """Whether its skills are MCP tools too."""
+        return self.config.as_tools and self.card is not None and bool(self.targets)
+
     def target_for(self, dialect: Dialect) -> Target | None:
         """Return where a caller's own words are understood, or else the preferred way; None when there is none."""
         same = (target for target in self.targets if target.dialect == dialect)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final
 
-from context_mesh.contract import compare_all
+from context_mesh.contract import compare
 from context_mesh.openapi.arguments import without
 from context_mesh.openapi.bundle import shrink
 from context_mesh.openapi.examples import is_fit
@@ -84,17 +84,15 @@ def curate(toolbox: Toolbox, curation: Curation) -> Toolbox:
 
 def effect(before: Toolbox, after: Toolbox) -> Iterator[str]:
     """Yield what a curation changes, in sentences: what a person sees before it counts."""
-    names = {tool.operation.key: tool.name for tool in after.tools}
-    for comparison in compare_all(before.tools, after.tools):
-        tool = comparison.before
-        if tool is None:
-            continue
-        if tool.operation.key not in names:
+    now = {tool.operation.key: tool for tool in after.tools}
+    for tool in before.tools:
+        changed = now.get(tool.operation.key)
+        if changed is None:
             yield f"`{tool.name}` is left out"
             continue
-        if names[tool.operation.key] != tool.name:
-            yield f"`{tool.name}` is called `{names[tool.operation.key]}`"
-        for change in comparison.changes:
+        if changed.name != tool.name:
+            yield f"`{tool.name}` is called `{changed.name}`"
+        for change in compare(tool, changed).changes:
             yield f"`{tool.name}` {change.where + ' ' if change.where else ''}{change.what}"
 
 

@@ -25,6 +25,7 @@ MAX_PAGE: Final = 10_000
 
 Entries = Mapping[str, Entry]
 _NONE: Final[Entries] = MappingProxyType({})
+_NAMED: Final[tuple[ItemKind, ItemKind]] = ("tools", "prompts")  # what has a name, not a URI
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Toolset:
 
     include               of tools
     prompts, resources    likewise, of prompts, and of resources and templates by URI; none unless named
-    overrides             by public name of a tool
+    overrides             by public name of a tool or prompt
     """
 
     name: str
@@ -98,7 +99,7 @@ class View:
     entries    the tools, by the name that this endpoint uses
     others     prompts, resources and templates, likewise
     is_native  whether names are the upstream's own: on an endpoint of one upstream
-    renamed    by public name, what this endpoint calls a tool, where that is something else
+    renamed    by public name, what this endpoint calls a tool or prompt, where that is something else
     """
 
     name: str
@@ -266,29 +267,43 @@ def _toolset_view(
     toolset: Toolset, chosen: Sequence[Entry], concrete: Mapping[str, frozenset[str]], findings: list[Finding]
 ) -> View:
     view = _view(toolset.name, [one for one in chosen if toolset.name in one.capability.toolsets], concrete)
-    overrides = {name: over for name, over in toolset.overrides.items() if name in view.entries}
+    owners = {name: entry.capability.upstream for kind in _NAMED for name, entry in view.of(kind).items()}
+    overrides = {name: over for name, over in toolset.overrides.items() if name in owners}
     if not overrides:
         return view
     names_here = {public: over.name for public, over in overrides.items() if over.name not in (None, public)}
-    renamed = _without_clashes({public: name for public, name in names_here.items() if name}, view.entries)
-    for public in names_here.keys() - renamed.keys():
-        what = f"toolset `{toolset.name}` has another tool `{names_here[public]}`; this one keeps its name there"
-        findings.append(Finding(view.entries[public].capability.upstream, public, what))
+    renamed = {public: name for public, name in names_here.items() if name}
+    for kind in _NAMED:
+        renamed = _without_clashes(renamed, view.of(kind))
+    for public in sorted(names_here.keys() - renamed.keys()):
+        what = f"toolset `{toolset.name}` has another `{names_here[public]}`; this one keeps its name there"
+        findings.append(Finding(owners[public], public, what))
+    tools, prompts = (_renamed(view.of(kind), overrides, renamed) for kind in _NAMED)
+    others = {**view.others, "prompts": prompts} if prompts else view.others
+    return replace(view, entries=tools, others=others, renamed=renamed)
+
+
+def _renamed(entries: Entries, overrides: Mapping[str, Override], renamed: Mapping[str, str]) -> Entries:
+    """Return entries as a toolset shows them, in the order of the names there."""
     shown = {
         renamed.get(public, public): overridden(entry, replace(overrides[public], name=renamed.get(public)))
         if public in overrides
         else entry
-        for public, entry in view.entries.items()
+        for public, entry in entries.items()
     }
-    return replace(view, entries=MappingProxyType(dict(sorted(shown.items()))), renamed=renamed)
+    return MappingProxyType(dict(sorted(shown.items())))
 
 
 def _without_clashes(renamed: Mapping[str, str], publics: Collection[str]) -> dict[str, str]:
-    """Return the new names that meet no other: a public name stays its owner's, else the first claim counts."""
+    """Return the new names that meet no other: a public name stays its owner's, else the first claim counts.
+
+    publics  all of one kind; new names of what is not among them are kept
+    """
     left = dict(renamed)
     while True:
         claimed: dict[str, str] = {public: public for public in publics if public not in left}
-        clashing = [public for public, name in sorted(left.items()) if claimed.setdefault(name, public) != public]
+        here = sorted((public, name) for public, name in left.items() if public in publics)
+        clashing = [public for public, name in here if claimed.setdefault(name, public) != public]
         if not clashing:
             return left
         for public in clashing:

@@ -83,6 +83,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 10", "a configuration that does not load leaves the running one in place and says why"
     ),
     # --- APIs as tools: the call -----------------------------------------------------------
+    "mesh.tools-are-sound": Requirement(
+        "issue 5, 2",
+        "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
+    ),
+    "mesh.bombs": Requirement(
+        "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
+    ),
     "mesh.drift-is-classed": Requirement(
         "issue 5, 4",
         "a changed operation is classed quiet, notify, hold or withdraw, and a held one serves what was approved",
@@ -186,6 +193,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.completion": Requirement(
         "issue 3, 1", "arguments of prompts and templates are completed, where these may be used"
     ),
+    "registry.api": Requirement("issue 3, 5", "the registry's lists answer in its own shapes, by the caller's rights"),
+    "registry.owners": Requirement("issue 3, 5", "owners publish versions that never change, and set their status"),
+    "registry.import": Requirement("issue 3, 5", "servers of another registry are taken over, and wait for approval"),
     "pins.quarantine": Requirement(
         "DESIGN pin", "a definition that changed is withheld with its tool until an operator approves the very one"
     ),
@@ -209,6 +219,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
     ),
     "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
+    "mcp.resuming": Requirement(
+        "issue 3, 3", "a legacy client that lost its connection gets what it missed with Last-Event-ID, and nobody else"
+    ),
+    "mcp.asking.bound": Requirement(
+        "DESIGN 5", "a state handed out with a question comes back only from its caller, for the same request"
+    ),
+    "mcp.asking.unasked": Requirement("issue 3, Bad input", "a posted answer that nobody asked for is refused"),
     "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
@@ -301,6 +318,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

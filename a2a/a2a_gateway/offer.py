@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from a2a_gateway.cards import Card, Object, Shape, Skill, items, member
-from a2a_gateway.operations import Dialect
+from a2a_gateway.operations import Dialect, Version
 from a2a_gateway.scrub import Scrubber
 
 LEGACY_VERSION: Final = "0.3.0"
@@ -68,6 +68,22 @@ class Offer:
     is_pushing: bool = False
     has_extended: bool = False
     extensions: tuple[Object, ...] = ()
+
+
+def shape_for(card: Card, served: Collection[Version], asked: Version | None) -> Shape:
+    """Return the shape in which a card is served.
+
+    served  versions that callers may speak
+    asked   the version that the request for the card speaks, None when it does not say
+
+    What is asked for, if it is served; the one that is served; else both at once, unless the agent's own card
+    is of 1.0 alone: members of 0.3 are unknown to 1.0, and strict readers of it refuse them.
+    """
+    if asked is not None and asked in served:
+        return asked
+    if len(set(served)) == 1:
+        return next(iter(served))
+    return "1.0" if card.shape == "1.0" else "dual"
 
 
 def oauth2(name: str, *, token_url: str, metadata_url: str, scopes: Mapping[str, str]) -> Scheme:

@@ -1,4 +1,4 @@
-"""`agent-gateway add NAME URL` or `add NAME -- COMMAND`: try a server, show its tools, write it into the file.
+"""`agent-gateway add NAME URL` or `add NAME -- COMMAND`: try a server or agent, show what it offers, write it down.
 
 The server is started or called as the gateway would, from the file as it is
 about to be; only what loads and answers is written.
@@ -16,10 +16,12 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from a2a_gateway import raw
 from agent_gateway.admin.models import Hints
 from agent_gateway.admin.views import hints_of
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
+from agent_gateway.cli.mesh import bring_in
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of, stdout
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
@@ -43,6 +45,9 @@ def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call it; its tools become NAME__tool.")],
     target: Annotated[list[str], typer.Argument(help="A URL, or after `--` a command and its arguments.")],
+    kind: Annotated[
+        str, typer.Option(help="`mcp`; `a2a`: the URL is an agent's; `openapi`: TARGET is an API's description.")
+    ] = "mcp",
     header: Annotated[str, typer.Option(help="A header to send: `Authorization=env:NAME` or `=file:path`.")] = "",
     bearer: Annotated[str, typer.Option(help="A bearer token by reference: `env:NAME` or `file:path`.")] = "",
     env: Annotated[list[str] | None, typer.Option(help="`NAME=text`, `NAME=env:OTHER` or `NAME=file:path`.")] = None,
@@ -53,13 +58,21 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a server: start or call it, show its tools with what it says of them, and write the entry."""
+    if kind == "openapi":
+        more = {**({"allow_private": True} if allow_private else {}), **_named_auth(header, bearer)}
+        bring_in(session_of(context), name, target[0], more, as_json=as_json)
+        return
     path = session_of(context).config_path
     entry = _entry(target, _auth(header, bearer), env or (), allow_private=allow_private)
+    if kind not in ("mcp", "a2a") or (kind == "a2a" and "url" not in entry):
+        raise Failure("`--kind` is `mcp`, `openapi`, or `a2a` with the base URL of an agent", exit_code=2)
+    if kind == "a2a":
+        entry = {"kind": kind, **entry}
     text = read_text(path)
     if text is None:
         raise Failure(f"there is no {path}", hint="`agent-gateway init` writes one")
     tools = _probe(path, _with(text, name, entry), name)
-    entry["tools"] = _rules(tools, trust_hints=trust_hints)
+    entry["skills" if kind == "a2a" else "tools"] = _rules(tools, trust_hints=trust_hints)
     written = _with(text, name, entry)
     data: dict[str, object] = {
         "ok": True,
@@ -101,6 +114,11 @@ def _auth(header: str, bearer: str) -> dict[str, object]:
         name, value = _pair(header, "--header")
         return {"kind": "header", "name": name, "value": _reference(value)}
     return {}
+
+
+def _named_auth(header: str, bearer: str) -> dict[str, object]:
+    auth = _auth(header, bearer)
+    return {"auth": auth} if auth else {}
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:
@@ -152,12 +170,18 @@ async def _look(loaded: Loaded, name: str) -> list[Tool]:
     finally:
         await upstream.aclose()
     if seen.missing:
-        raise Failure(f"`{name}` shows no tools: {seen.missing}", hint=_advice(alone, name))
+        raise Failure(f"`{name}` shows no {_word(alone, name)}: {seen.missing}", hint=_advice(alone, name))
+    if seen.card.approved is not None:
+        return [Tool(skill.id, hints_of(bytes(raw.write(dict(skill.raw))))) for skill in seen.card.approved.skills]
     return [
         Tool(entry.definition.native, hints_of(bytes(entry.definition.raw)))
         for entry in seen.part.entries
         if entry.kind == "tools"
     ]
+
+
+def _word(loaded: Loaded, name: str) -> str:
+    return "card" if loaded.config.upstreams[name].kind == "a2a" else "tools"
 
 
 def _advice(loaded: Loaded, name: str) -> str:
@@ -166,6 +190,8 @@ def _advice(loaded: Loaded, name: str) -> str:
         return "run the command in a shell: it must speak MCP on standard input and output"
     if is_loopback(url.partition("://")[2].split("/")[0].rsplit(":", 1)[0]):
         return "it is on this machine: is it running, and did you give --allow-private?"
+    if loaded.config.upstreams[name].kind == "a2a":
+        return "is this the base URL of an agent, with its card at `/.well-known/agent-card.json` below it?"
     return "is this the MCP endpoint itself, and does it want a credential (--bearer, --header)?"
 
 
@@ -179,7 +205,8 @@ def _rules(tools: Sequence[Tool], *, trust_hints: bool) -> dict[str, object]:
 
 
 def _show(console: Console, name: str, entry: dict[str, object], tools: Sequence[Tool]) -> None:
-    console.print(f"{name}: {len(tools)} tools", style="bold")
+    what = "skills" if "skills" in entry else "tools"
+    console.print(f"{name}: {len(tools)} {what}", style="bold")
     for tool in tools:
         hints = tool.hints
         said = [

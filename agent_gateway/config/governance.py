@@ -14,10 +14,10 @@ Subject = Annotated[str, Field(min_length=1, max_length=192, pattern=r"^[A-Za-z0
 
 
 class ShownTool(Section):
-    """How a toolset shows a tool: to policies, budgets and records it stays what it is."""
+    """How a toolset shows a tool or prompt: to policies, budgets and records it stays what it is."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-    """Its name there. One that another tool has there already is not given: `check` says so."""
+    """Its name there. One that another has there already is not given: `check` says so."""
     description: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
     """What is said of it there."""
 
@@ -36,7 +36,7 @@ class Toolset(Section):
     resources: tuple[UriPattern, ...] = Field(default=(), max_length=1000)
     """Resources and resource templates to show, by URI or pattern. Default: none."""
     tools: Mapping[Pattern, ShownTool] = Field(default={}, max_length=1000)
-    """Other names and descriptions, by the tool's public name."""
+    """Other names and descriptions, by public name of a tool, or of a prompt."""
     compact: bool = False
     """Show three tools to search, describe and call the others with, in place of all of them."""
     list_tokens: int | None = Field(default=None, ge=0, le=10_000_000)

@@ -30,6 +30,9 @@ class A2aUpstream(Upstream):
     """Which protocol version it speaks. Default: the newest in its card."""
     serve: tuple[A2aVersion, ...] = Field(default=("1.0", "0.3"), min_length=1, max_length=2)
     """Versions that callers may speak; messages are translated where the agent speaks another one."""
+    card_shape: Literal["auto", "1.0", "0.3", "dual"] = "auto"
+    """How its card is written for a request without `A2A-Version`. Default: in 1.0 when its own is in 1.0 alone, else
+    in both at once. Strict readers of 1.0 refuse `dual`; clients of 0.3 cannot read `1.0`."""
     visibility: Literal["entitled", "public"] = "entitled"
     """Who may read its card: those who may use it, or everybody."""
     acts_as: AgentId | None = None
@@ -42,6 +45,8 @@ class A2aUpstream(Upstream):
     """Price of one message in millionths of the currency. Default: 0."""
     skills: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by skill id or pattern. Later entries win, key by key; tags add up."""
+    as_tools: bool = False
+    """Show its skills as MCP tools too, `{name}__{skill}`, and itself as `{name}__ask`."""
     push: Literal["off", "relay"] = "off"
     """Push notifications: refused, or relayed by the gateway, so that the agent never learns where to."""
     push_private: bool = False
@@ -64,12 +69,27 @@ class A2aUpstream(Upstream):
     def rules(self) -> Mapping[str, ToolRule]:
         return self.skills
 
+    def rules_for(self, kind: str) -> Mapping[str, ToolRule]:
+        """Return the rules of its skills as tools; what is said of the agent as a whole comes first."""
+        if kind != "tools":
+            return {}
+        own = ToolRule(risk=self.risk, read_only=self.read_only, price_micros=self.price_micros)
+        every = own.model_copy(update=self.skills.get("*", ToolRule()).model_dump(exclude_unset=True))
+        return {"*": every, **{name: rule for name, rule in self.skills.items() if name != "*"}}
+
     @field_validator("serve")
     @classmethod
     def _once(cls, serve: tuple[A2aVersion, ...]) -> tuple[A2aVersion, ...]:
         if len(set(serve)) != len(serve):
             raise refuse("a version is here twice")
         return serve
+
+    @model_validator(mode="after")
+    def _served_shape(self) -> "A2aUpstream":
+        named = {"auto": (), "dual": ("1.0", "0.3")}.get(self.card_shape, (self.card_shape,))
+        if not set(named) <= set(self.serve):
+            raise refuse("`card_shape` names a version that is not served", "add it to `serve`")
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> "A2aUpstream":

@@ -21,7 +21,7 @@ from agent_gateway.identity.compact import Malformed, text
 from agent_gateway.identity.keys import ALGORITHM, SigningKeys
 from agent_gateway.ports import Clock
 from gateway_policies.principal import Hop, Principal
-from gateway_policies.refusal import Unauthenticated
+from gateway_policies.refusal import Forbidden, Unauthenticated
 
 MAX_HOPS: Final = 16  # that a token is read for; how many a call may have is the operator's to say
 HOP_TOKEN_LIFE_S: Final = 300
@@ -110,6 +110,26 @@ def check_links(links: Sequence[Hop], agents: Agents, tenant: str, own_issuer: s
             raise Unauthenticated(
                 "the token has been revoked", code="revoked_token", hint="begin again with whoever it is for"
             )
+
+
+def check_chain(name: str, acts_as: str | None, principal: Principal, max_chain: int) -> None:
+    """Refuse a call of the agent `name` that would close a loop or make its chain too long, in words to act on.
+
+    acts_as  who the agent is when it calls on itself, None when it cannot
+    """
+    if acts_as is not None and acts_as in {principal.id, *(hop.subject for hop in principal.chain)}:
+        raise Forbidden(
+            f"`{name}` is part of this chain of calls already",
+            code="delegation_loop",
+            hint="answer with what you know, or ask another agent",
+        )
+    length = len(principal.chain) + 2  # who calls, and who is called
+    if length > max_chain:
+        raise Forbidden(
+            f"with this call its chain has {length} principals, and {max_chain} are the most",
+            code="delegation_depth",
+            hint="let an agent nearer to the task's owner ask",
+        )
 
 
 def txn_in(claims: Mapping[str, object]) -> str:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from a2a_gateway import errors, outbound, raw, skills
 from a2a_gateway.operations import MESSAGING, PUSH, STREAMED, Operation
 from a2a_gateway.outbound import HttpOut
+from agent_gateway.identity.delegation import check_chain
 from agent_gateway.listeners.agent_inbound import AgentInbound
 from agent_gateway.listeners.agent_made import Making
 from agent_gateway.listeners.agent_passage import Passing
 from agent_gateway.listeners.agent_push import with_hook
-from agent_gateway.listeners.agent_refusals import check_chain, no_agent, render, task_not_found
+from agent_gateway.listeners.agent_refusals import no_agent, render, task_not_found
 from agent_gateway.listeners.agent_reply import AgentReply
 from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.pipeline.exchange import Exchange
@@ -105,7 +106,8 @@ class Sent:
         inbound, exchange = self._inbound, self._exchange
         exchange.was_sent = False  # until something leaves, it costs nothing
         principal = permit.call.principal
-        check_chain(inbound.agent, principal, inbound.snapshot.config.token_service.max_chain)
+        max_chain = inbound.snapshot.config.token_service.max_chain
+        check_chain(inbound.agent.name, inbound.agent.config.acts_as, principal, max_chain)
         await self._check_ids()
         target = inbound.agent.target_for(inbound.request.dialect)
         if target is None:
@@ -143,6 +145,8 @@ class Sent:
     async def _check_ids(self) -> None:
         """Refuse ids that are not the caller's, in the words of ids that never were."""
         parts, agent = self._inbound.request.parts, self._inbound.agent
+        if self._inbound.request.operation is Operation.LIST_TASKS:
+            return  # a list holds the caller's own tasks alone
         tasks = [one for one in (parts.task_id, *parts.reference_task_ids) if one]
         contexts = [parts.context_id] if parts.context_id else []
         where, store = self._inbound.where, self._inbound.gateway.tasks

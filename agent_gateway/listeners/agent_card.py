@@ -6,15 +6,17 @@ import msgspec
 
 from a2a_gateway import offer as offering
 from a2a_gateway import skills
-from a2a_gateway.cards import Card, Shape
+from a2a_gateway.cards import Card
 from a2a_gateway.offer import Offer, Scheme
-from a2a_gateway.operations import Dialect
+from a2a_gateway.operations import Dialect, Version
+from a2a_gateway.versions import HEADER, negotiate
 from agent_gateway.identity.metadata import AUTHORIZATION_SERVER, TOKEN_PATH, well_known
 from agent_gateway.listeners.body import Send
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import AgentRoute, Snapshot
 from gateway_policies.principal import Principal
+from gateway_policies.refusal import BadRequest
 
 SCOPE_MEANING = "send messages to agents, and ask after one's tasks"
 MAX_AGE_S = 300
@@ -25,13 +27,13 @@ async def serve_card(
 ) -> None:
     """Answer with the card that `principal` may see; None: with what everybody may."""
     assert route.agent.card is not None
-    written = card_for(gateway.snapshot, route, principal, route.agent.card)
+    written = card_for(gateway.snapshot, route, principal, route.agent.card, asked_in(headers))
     tag, body = offering.etag(written), msgspec.json.encode(signed(gateway.snapshot, written))
     shared = b"public" if principal is None else b"private"
     common: list[tuple[bytes, bytes]] = [
         (b"cache-control", b"%b, max-age=%d" % (shared, MAX_AGE_S)),
         (b"etag", tag.encode()),
-        (b"vary", b"authorization"),
+        (b"vary", b"authorization, a2a-version"),
     ]
     asked = headers.get(b"if-none-match")
     if offering.is_current(None if asked is None else asked.decode("latin-1"), tag):
@@ -43,8 +45,22 @@ async def serve_card(
     await send_bytes(send, 200, body, [(b"content-type", b"application/json"), *common])
 
 
-def card_for(snapshot: Snapshot, route: AgentRoute, principal: Principal | None, card: Card) -> dict[str, object]:
-    """Return a card written anew for `principal`: nothing in it leads to the agent itself."""
+def asked_in(headers: Mapping[bytes, bytes]) -> Version | None:
+    """Return the version that a request for a card speaks, None when it names none that we know."""
+    header = headers.get(HEADER.encode())
+    try:
+        return None if not header else negotiate(header.decode("latin-1"))
+    except BadRequest:
+        return None
+
+
+def card_for(
+    snapshot: Snapshot, route: AgentRoute, principal: Principal | None, card: Card, asked: Version | None = None
+) -> dict[str, object]:
+    """Return a card written anew for `principal`: nothing in it leads to the agent itself.
+
+    asked  the version that the caller speaks, None when it is not known
+    """
     agent = route.agent
     config = agent.config
     known = list(agent.skills.values())
@@ -52,12 +68,14 @@ def card_for(snapshot: Snapshot, route: AgentRoute, principal: Principal | None,
         known = snapshot.bundle.visible(principal, known, route=route.name)
     names = [capability.native for capability in known]
     dialects = tuple(Dialect(version, binding) for version in config.serve for binding in ("JSONRPC", "HTTP+JSON"))
-    shapes: dict[tuple[str, ...], Shape] = {("1.0",): "1.0", ("0.3",): "0.3"}
+    shape = offering.shape_for(card, config.serve, asked)
+    if asked is None and config.card_shape != "auto":
+        shape = config.card_shape
     offer = Offer(
         url=route.resource,
         dialects=dialects,
         scheme=scheme_of(snapshot),
-        shape=shapes.get(config.serve, "dual"),
+        shape=shape,
         hidden=tuple(config.urls().values()),
         skills=names,
         facade=route.skill,

@@ -92,6 +92,9 @@ class Making:
             return await self._tasks_known()
         request, inbound = self.inbound.request, self.inbound
         size, mine = _page_size(request), list[Raw]()
+        context = request.parts.context_id
+        if context and not await inbound.gateway.tasks.owns(inbound.where, [], [context]):
+            return await self._listed([], size, None)  # somebody else's and nobody's hold the same: nothing
         token, skip = cast("tuple[str, int]", self._opened() or ("", 0))
         following: tuple[str, int] | None = (token, skip)
         for _ in range(MAX_PAGES):
@@ -170,9 +173,12 @@ class Making:
         if operation is Operation.LIST_PUSH:
             found = await relay.of_task(inbound.where, parts.task_id)
             return self._plainly({"configs": [theirs(*one) for one in found], "nextPageToken": ""})
-        hook, webhook = await find_hook(inbound, parts.config_id)
         if operation is Operation.GET_PUSH:
-            return self._plainly(theirs(hook, webhook))
+            return self._plainly(theirs(*await find_hook(inbound, parts.config_id)))
+        known = {one.config_id: one for one, _ in await relay.of_task(inbound.where, parts.task_id)}
+        hook = known.get(parts.config_id)
+        if hook is None:
+            return self._plainly({})  # deleting it once more changes nothing (A2A 3.1.10)
         await relay.forget(hook)
         named = {"taskId": raw.write(parts.task_id), "id": raw.write(hook.config_id)}
         with contextlib.suppress(_Passed):  # whatever the agent says of it, nothing is posted any more
@@ -210,7 +216,7 @@ class Making:
         found = raw.parse(await self._result(inbound.request, {}))
         card = cards.read(cast("cards.Object", found) if isinstance(found, dict) else {})
         known = replace(card, skills=tuple(skill for skill in card.skills if skill.id in inbound.agent.skills))
-        written = card_for(inbound.snapshot, inbound.route, inbound.principal, known)
+        written = card_for(inbound.snapshot, inbound.route, inbound.principal, known, inbound.request.dialect.version)
         return in_dialect(inbound.request, raw.write(signed(inbound.snapshot, written)))
 
 

@@ -6,9 +6,7 @@ from a2a_gateway import errors
 from a2a_gateway.operations import Dialect
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.listeners.mcp_error import retry_header
-from agent_gateway.snapshot import RemoteAgent
-from gateway_policies.principal import Principal
-from gateway_policies.refusal import BadRequest, Forbidden, NotFound, Refusal, UpstreamFailed
+from gateway_policies.refusal import BadRequest, NotFound, Refusal, UpstreamFailed
 
 Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
 
@@ -51,24 +49,6 @@ def foreign_answer(what: str, status: int) -> UpstreamFailed:
 def other_tenant() -> BadRequest:
     """Return the refusal of a request for a tenant of the agent that this endpoint does not stand for."""
     return BadRequest("this endpoint has no such tenant", code="invalid_params", hint="leave `tenant` out")
-
-
-def check_chain(agent: RemoteAgent, principal: Principal, max_chain: int) -> None:
-    """Refuse a call that would close a loop, or make its chain too long; in words that a model can act on."""
-    own = agent.config.acts_as
-    if own is not None and own in {principal.id, *(hop.subject for hop in principal.chain)}:
-        raise Forbidden(
-            f"`{agent.name}` is part of this chain of calls already",
-            code="delegation_loop",
-            hint="answer with what you know, or ask another agent",
-        )
-    length = len(principal.chain) + 2  # who calls, and who is called
-    if length > max_chain:
-        raise Forbidden(
-            f"with this call its chain has {length} principals, and {max_chain} are the most",
-            code="delegation_depth",
-            hint="let an agent nearer to the task's owner ask",
-        )
 
 
 def is_telling(body: bytes, config: A2aUpstream) -> bool:

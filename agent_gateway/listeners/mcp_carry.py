@@ -12,6 +12,7 @@ from agent_gateway.listeners.body import ClientWatch
 from agent_gateway.listeners.mcp_error import render, status_of
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.resumable import ResumableReply
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
 from agent_gateway.ports import UpstreamAnswer
@@ -50,7 +51,8 @@ async def carry(request: McpRequest, begin: Begin) -> None:
     begin  describes the call; raises a `Refusal` for what is none
     """
     inbound, gateway = request.inbound, request.inbound.gateway
-    reply = gateway.reply(inbound.send, inbound.headers)
+    is_resumable = request.era == "legacy" and request.session_id
+    reply = ResumableReply(request) if is_resumable else gateway.reply(inbound.send, inbound.headers)
     status, headers = 200, ()
     with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
         begun = begin(request, reply)

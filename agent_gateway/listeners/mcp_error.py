@@ -42,7 +42,7 @@ def retry_header(refusal: Refusal) -> Headers:
 
 
 def status_of(id_raw: bytes, body: bytes, era: Era) -> int:
-    """Return the HTTP status of an answer of ours to the message `id_raw`: an upstream's error has one in 2026-07-28."""
+    """Return the HTTP status of our answer to the message `id_raw`: an upstream's error has one in 2026-07-28."""
     head = envelope.failure(id_raw, b"")[:-1]
     if era == "legacy" or not body.startswith(head):
         return 200

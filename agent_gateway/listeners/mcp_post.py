@@ -28,7 +28,6 @@ from mcp_registry.protocol.envelope import Invalid, Notification, Request, Respo
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
 from mcp_registry.protocol.inbound import LOG_LEVELS
 from mcp_registry.protocol.lists import BY_METHOD
-from mcp_registry.protocol.questions import REQUEST_STATE
 from mcp_registry.protocol.subscriptions import LISTEN
 from mcp_registry.protocol.versions import Era
 
@@ -86,31 +85,24 @@ async def _take_answer(inbound: Inbound, session: mcp_session.Session, message: 
 async def _serve_request(request: McpRequest, session: mcp_session.Session | None) -> None:
     method = request.message.method
     discover.require_method(method, request.era)
-    if REQUEST_STATE in request.message.parsed:
-        state = mcp_state.opened(request) if request.era == "modern" else None
-        if state is not None and await request.inbound.hand_over(state.node):
-            return
+    if await mcp_state.is_known_elsewhere(request):
+        return
     if request.inbound.route.compact_above is not None and await serve_compact(request):
         return
     if method == "tools/call":
         await call_tool(request)
-    elif method in _READS:
-        await _READS[method](request)
+    elif method in _ANSWERS:
+        await _ANSWERS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
     elif session is not None and method in _OF_SESSIONS:
         await _OF_SESSIONS[method](request, session)
     elif method == LISTEN:
         await listen(request)
-    elif method == "initialize":
-        await _initialize(request)
     elif method == "server/discover":
         await _result(request, discover.discover_result(_server(request)))
     else:
         await _result(request, discover.EMPTY_RESULT)
-
-
-_READS = {"prompts/get": get_prompt, "resources/read": read_resource, "completion/complete": complete}
 
 
 async def _initialize(request: McpRequest) -> None:
@@ -157,3 +149,11 @@ async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era:
 
 
 _OF_SESSIONS: Final = {SUBSCRIBE: subscribe, UNSUBSCRIBE: subscribe, "logging/setLevel": _set_level}
+
+
+_ANSWERS = {
+    "prompts/get": get_prompt,
+    "resources/read": read_resource,
+    "completion/complete": complete,
+    "initialize": _initialize,
+}

@@ -48,7 +48,7 @@ def begin(request: McpRequest, exchange: Exchange, capability: Capability) -> Ro
     """Return the state a described request hands back, None for a first round; note in `exchange` that it goes on.
 
     Raises `ProtocolError` for a state that is not this caller's for this very request, and for answers
-    where none can be asked for.
+    of the other era.
     """
     parsed = request.message.parsed
     if INPUT_RESPONSES not in parsed and REQUEST_STATE not in parsed:
@@ -58,7 +58,7 @@ def begin(request: McpRequest, exchange: Exchange, capability: Capability) -> Ro
     mcp_state.responses_of(request)
     state = mcp_state.opened(request)
     if state is None:
-        raise ProtocolError(INVALID_PARAMS, f"`{INPUT_RESPONSES}` answers nothing that was asked here")
+        return None  # answers of its own accord: a call like any other, and paid like one; the upstream judges them
     gateway = request.inbound.gateway
     if state.capability != capability.name or state.number >= MAX_ROUNDS:
         raise mcp_state.unknown_state()

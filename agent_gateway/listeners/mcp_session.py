@@ -89,7 +89,9 @@ def required_session(inbound: Inbound) -> Session:
 async def end_session(inbound: Inbound) -> None:
     """Answer DELETE: the session id opens nothing from now on."""
     session = required_session(inbound)
-    inbound.gateway.sessions.end(key_of(session.id))
+    key = key_of(session.id)
+    inbound.gateway.sessions.end(key)
+    inbound.gateway.events.forget_session((inbound.principal.key, key))
     await send_bytes(inbound.send, 204, b"")
 
 

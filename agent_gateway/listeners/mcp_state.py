@@ -77,6 +77,14 @@ def opened(request: McpRequest) -> RoundState | None:
     return state
 
 
+async def is_known_elsewhere(request: McpRequest) -> bool:
+    """Have the worker that knows a call answer the request that goes on with it; return whether it did."""
+    if request.era == "legacy" or REQUEST_STATE not in request.message.parsed:
+        return False
+    state = opened(request)
+    return state is not None and await request.inbound.hand_over(state.node)
+
+
 def digest(request: McpRequest) -> bytes:
     """Return what tells this request from another: method and params, however they are spelled."""
     kept = {name: value for name, value in request.message.parsed.items() if name not in _PER_ROUND}

@@ -16,6 +16,7 @@ from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_session import Session, required_session
 from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.resumable import LAST_EVENT_ID, resume
 from agent_gateway.runtime.counting import Changes
 from agent_gateway.runtime.sessions import key_of
 from agent_gateway.snapshot import Snapshot
@@ -35,7 +36,7 @@ _KINDS: Mapping[str, tuple[ItemKind, ...]] = {
     "prompts": ("prompts",),
     "resources": ("resources", "resource_templates"),
 }
-_Names = tuple[tuple[str, ...], ...]
+_Shown = tuple[tuple[str, str], ...]  # name and pin of each: a new description is a change too
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def place_of(inbound: Inbound, snapshot: Snapshot, uri: str, operation: str) -> 
 async def serve_stream(inbound: Inbound) -> None:
     """Answer GET: a legacy session's standing stream, until the client leaves or the session is over."""
     session = required_session(inbound)
+    if LAST_EVENT_ID in inbound.headers and await resume(inbound, session.id):
+        return
     state = session.state
 
     def is_over() -> bool:
@@ -71,7 +74,12 @@ async def serve_stream(inbound: Inbound) -> None:
     reply = _reply(inbound)
     bell = state.bell = state.bell or Changes()
     stream = _Stream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
-    await _counted(inbound, lambda: stream.run(lambda: frozenset(state.uris), is_over))
+
+    async def run() -> None:
+        if await stream.run(lambda: frozenset(state.uris), is_over):
+            await reply.abandon()
+
+    await _counted(inbound, run)
 
 
 async def subscribe(request: McpRequest, session: Session) -> None:
@@ -174,13 +182,17 @@ class _Stream:
             for unwatch in self._watched.values():
                 unwatch()
 
-    def _listed(self) -> dict[str, _Names]:
-        gateway, principal, path = self._inbound.gateway, self._inbound.principal, self._inbound.route.path
-        return {
-            name: tuple(gateway.visible_names(principal, path, kind) for kind in _KINDS[name]) for name in self._lists
-        }
+    def _listed(self) -> dict[str, tuple[_Shown, ...]]:
+        return {name: tuple(self._shown(kind) for kind in _KINDS[name]) for name in self._lists}
 
-    async def _tell_lists(self, before: dict[str, _Names]) -> dict[str, _Names]:
+    def _shown(self, kind: ItemKind) -> _Shown:
+        gateway, path = self._inbound.gateway, self._inbound.route.path
+        if path not in gateway.snapshot.routes:
+            return ()
+        listing = gateway.listing(gateway.snapshot, self._inbound.principal, path, kind)
+        return tuple((capability.name, capability.pin) for capability in listing.visible)
+
+    async def _tell_lists(self, before: dict[str, tuple[_Shown, ...]]) -> dict[str, tuple[_Shown, ...]]:
         if self._snapshot is self._inbound.gateway.snapshot:
             return before
         self._snapshot = self._inbound.gateway.snapshot

@@ -80,10 +80,10 @@ class Reply:
             return
         await self._write(sse.event(body), more=False)
 
-    async def event(self, message: bytes) -> None:
-        """Send one message ahead of the answer; opens the stream when it is the first."""
+    async def event(self, message: bytes, id: str | None = None) -> None:  # noqa: A002 - the wire's word
+        """Send one message ahead of the answer, under an event id if it has one; opens the stream."""
         if self._can_stream and not self._is_done:
-            await self._write(sse.event(message), more=True)
+            await self._write(sse.event(message, id=id), more=True)
             self.bytes_out += len(message)
 
     async def abandon(self) -> None:

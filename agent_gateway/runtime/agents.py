@@ -4,26 +4,30 @@ The card that was seen first is the approved one. One that differs later is told
 what was approved goes on being served until a restart.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from a2a_gateway import cards
 from a2a_gateway.cards import Card, Interface
 from a2a_gateway.operations import Binding, Dialect, Version
+from a2a_gateway.scrub import Scrubber
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.card_keys import check_card, keys_of
+from agent_gateway.identity.delegation import check_chain
 from agent_gateway.identity.metadata import Endpoints
-from agent_gateway.ports import AgentUpstream
+from agent_gateway.ports import AgentUpstream, Listed
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.snapshot import AgentRoute, RemoteAgent, Target
 from agent_gateway.upstreams.a2a_http import HttpAgent
+from agent_gateway.upstreams.agent_tools import AgentTools, Way, definitions
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
 from mcp_registry import names
 from mcp_registry.catalog import Rule, Toolset, ruled
+from mcp_registry.protocol.lists import ItemKind
 
 PREFIX = "/a2a/"
 REGISTRY = "/registry"  # where what may be found here is searched
@@ -170,6 +174,31 @@ def routes_of(paths: Mapping[str, tuple[RemoteAgent, str]], endpoints: Endpoints
         path: AgentRoute(path, path.removeprefix("/"), endpoints.url(path), endpoints.metadata_url(path), agent, skill)
         for path, (agent, skill) in paths.items()
     }
+
+
+def tools_of(config: Config, name: str, seen: SeenCard) -> Mapping[ItemKind, Listed]:
+    """Return the tools that stand for an agent, none unless its entry asks for them."""
+    entry, card = config.upstreams[name], seen.approved
+    if not isinstance(entry, A2aUpstream) or not entry.as_tools or card is None:
+        return {}
+    hidden = (*entry.urls().values(), *(one.url for one in card.interfaces))
+    scrubber = Scrubber(hidden, f"{config.listeners.data.url}{PREFIX}{name}")
+    return {"tools": Listed(definitions(card, scrubber.text))}
+
+
+def bridges_of(config: Config, agents: Mapping[str, RemoteAgent]) -> dict[str, AgentTools]:
+    """Return the agents that are servers of tools too."""
+    found: dict[str, AgentTools] = {}
+    for name, agent in agents.items():
+        if agent.is_bridged and agent.card is not None:
+            target = agent.targets[0]
+            check = _checking(name, agent.config.acts_as, config.token_service.max_chain)
+            found[name] = AgentTools(agent.upstream, agent.card, Way(target.url, target.dialect, target.tenant), check)
+    return found
+
+
+def _checking(name: str, acts_as: str | None, max_chain: int) -> Callable[[Principal], None]:
+    return lambda principal: check_chain(name, acts_as, principal, max_chain)
 
 
 def drifts_of(agents: Mapping[str, RemoteAgent]) -> list[str]:

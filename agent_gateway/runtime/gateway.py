@@ -22,6 +22,7 @@ from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.runtime.asks import Asks
 from agent_gateway.runtime.counting import Changes, RecentSet, Tally
+from agent_gateway.runtime.event_log import EventLog
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
 from agent_gateway.runtime.running import Alive, InCharge, Running
@@ -79,6 +80,8 @@ class Gateway:
         self.push = books.push
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
+        self.started_at = services.clock()
+        self.servers = books.servers
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
         self.siblings = siblings or Siblings(None, "0")
         node = self.siblings.node
@@ -90,6 +93,7 @@ class Gateway:
         self.node = node
         self.asks = Asks(node)
         self.parked = ParkingLot()
+        self.events = EventLog(node, services.clock)
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
@@ -138,12 +142,6 @@ class Gateway:
     def listing(self, snapshot: Snapshot, principal: Principal, path: str, kind: ItemKind = "tools") -> Listing:
         """Return what `principal` sees of a kind at the endpoint `path`, from cache when nothing changed."""
         return self._listings.get(snapshot, principal, path, kind)
-
-    def visible_names(self, principal: Principal, path: str, kind: ItemKind = "tools") -> tuple[str, ...]:
-        """Return the names listed now; empty when the endpoint is gone."""
-        if path not in self.snapshot.routes:
-            return ()
-        return self.listing(self.snapshot, principal, path, kind).names
 
     # --- calls ---------------------------------------------------------------------------
 

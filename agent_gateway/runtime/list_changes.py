@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from msgspec import Raw
 
-from agent_gateway.ports import Listen, McpUpstream
+from agent_gateway.ports import Heard, Listen, McpUpstream
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.provision import service_principal
-from mcp_registry.protocol.subscriptions import LIST_CHANGED
+from gateway_policies.refusal import Refusal
+from mcp_registry.protocol.subscriptions import LIST_CHANGED, told_lists
 
 Nudge = Callable[[str], None]  # takes the upstream's name
+ASK_AGAIN_AFTER_S = 30.0
 _SAYS_SO = frozenset(LIST_CHANGED.values())
 
 
@@ -42,7 +44,21 @@ def _begin(gateway: Gateway, name: str, upstream: McpUpstream, nudge: Nudge) -> 
         if method in _SAYS_SO:
             nudge(name)
 
-    wanted = Listen(service_principal(gateway.snapshot.config), frozenset(LIST_CHANGED))
-    task = asyncio.get_running_loop().create_task(upstream.listen(wanted, heard))
+    task = asyncio.get_running_loop().create_task(_listen(gateway, upstream, heard))
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task
+
+
+async def _listen(gateway: Gateway, upstream: McpUpstream, heard: Heard) -> None:
+    """Listen to an upstream that says it tells of its lists; one that is away is asked again later."""
+    principal = service_principal(gateway.snapshot.config)
+    while True:
+        try:
+            info = await upstream.server_info(principal)
+        except Refusal:
+            await asyncio.sleep(ASK_AGAIN_AFTER_S)
+            continue
+        lists = told_lists(info.capabilities)
+        if lists:
+            await upstream.listen(Listen(principal, lists), heard)
+        return

@@ -26,10 +26,12 @@ from agent_gateway.runtime.agents import (
     UNSEEN,
     SeenCard,
     agents_of,
+    bridges_of,
     drifts_of,
     look_at_agent,
     paths_of,
     routes_of,
+    tools_of,
 )
 from agent_gateway.runtime.api_upstreams import grades_of
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
@@ -107,7 +109,7 @@ class Provisioner:
         world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
-        views = _views(config, catalog, [name for name in kept if name not in remote])
+        views = _views(config, catalog, [name for name in kept if name not in remote or remote[name].is_bridged])
         agent_paths = paths_of(remote)
         endpoints = _endpoints(loaded, [*views, *agent_paths, REGISTRY])
         try:
@@ -128,7 +130,10 @@ class Provisioner:
             bundle=bundle,
             charges=ChargeTable(governance.budgets_of(config)),
             rates=RateRules(governance.rates_of(config)),
-            upstreams={name: one.upstream for name, one in kept.items() if not isinstance(one.upstream, HttpAgent)},
+            upstreams={
+                **{name: one.upstream for name, one in kept.items() if not isinstance(one.upstream, HttpAgent)},
+                **bridges_of(config, remote),
+            },
             agents=remote,
             agent_routes=routes_of(agent_paths, endpoints),
             routes=_routes(config, views, endpoints),
@@ -249,9 +254,10 @@ async def look_at(
     """
     config = loaded.config.upstreams[name]
     if isinstance(upstream, HttpAgent):
-        itself, seen = service_principal(loaded.config), before.card if before is not None else None
-        card = await look_at_agent(upstream, itself, seen, card_keys_of(loaded, name))
-        return Seen(UpstreamCatalog(name, (), ()), card.missing, card=card)
+        itself, shown = service_principal(loaded.config), before.card if before is not None else None
+        card = await look_at_agent(upstream, itself, shown, card_keys_of(loaded, name))
+        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=tools_of(loaded.config, name, card))
+        return await look_back(loaded, name, seen)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
             tools = await upstream.list_items("tools", service_principal(loaded.config))

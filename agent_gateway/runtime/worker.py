@@ -180,6 +180,7 @@ async def _observe(gateway: Gateway) -> None:
     """Keep the gauges of this worker current, and forget what nobody uses."""
     while True:
         gateway.sessions.expire()
+        gateway.events.expire()
         gateway.services.metrics.in_flight.set(gateway.active.count)
         gateway.services.metrics.settle()
         await asyncio.sleep(_OBSERVE_EVERY_S)

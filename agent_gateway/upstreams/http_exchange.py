@@ -96,7 +96,7 @@ async def receive(
     try:
         if response.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise garbage("it is compressed, and nobody asked for that")
-        if not _is_stream(response):
+        if not is_event_stream(response):
             return await _from_body(response, wanted, limits)
         reader = _Reader(wanted, inbox, limits)
         return await (reader.read(response) if resume is None else _read_on(reader, response, resume, limits))
@@ -116,7 +116,7 @@ async def _read_on(reader: "_Reader", response: HttpResponse, resume: Resume, li
                 raise
         await asyncio.sleep(min(reader.retry_ms, _MAX_RETRY_MS) / 1000)
         response = await resume(reader.last_id)
-        if not _is_stream(response):
+        if not is_event_stream(response):
             response.close()
             break
     raise _ended()
@@ -126,7 +126,8 @@ def _ended() -> UpstreamFailed:
     return died("the upstream ended its stream before it answered")
 
 
-def _is_stream(response: HttpResponse) -> bool:
+def is_event_stream(response: HttpResponse) -> bool:
+    """Say whether this is a stream of events."""
     return _kind(response) == b"text/event-stream" and 200 <= response.status < 300
 
 

@@ -30,7 +30,7 @@ from agent_gateway.upstreams.asking import NOBODY, Patient
 from agent_gateway.upstreams.breaker import Breaker
 from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.direct import Direct
-from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, receive
+from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, is_event_stream, receive
 from agent_gateway.upstreams.legacy_sessions import PLAIN, EraChangedError, LegacySessions
 from agent_gateway.upstreams.per_owner import Headers, credential_digest
 from agent_gateway.upstreams.settings import UpstreamSettings
@@ -153,8 +153,9 @@ class HttpUpstream:
             outbound.modern_body(message, speaker),
         )
         response = await self._http.send(sent, timeout_s=self._settings.timeouts.page_s, idempotent=True)
+        is_stream = is_event_stream(response)
         reply = await receive(response, id_raw, Inbox(id_raw, speak.Hearing(heard), 0), self._settings.limits)
-        return answer_of(reply).error is None
+        return answer_of(reply).error is None and is_stream
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself to this principal, from cache when it is known."""

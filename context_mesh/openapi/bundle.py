@@ -100,10 +100,8 @@ class _Inliner:
         self.pending += [name for name in self.reached if name not in self.once]
         definitions: dict[str, object] = {}
         while self.pending:
-            name = self.pending.pop()
-            if name not in definitions:
-                definitions[name] = {}  # so that it is not begun twice
-                definitions[name] = self._moved(self.reached[name].schema)
+            name = self.pending.pop()  # INVARIANT: once each, since what is used once is met once
+            definitions[name] = self._moved(self.reached[name].schema)
         return whole, definitions
 
     def _moved(self, value: object) -> object:

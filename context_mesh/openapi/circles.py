@@ -40,17 +40,12 @@ class Circles:
 
     def _followed(self, kind: Kind, key: Key) -> list[Key]:
         if key not in self._edges:
-            try:
-                value = self._files.at(*key).value
-            except BrokenReference:  # a place inside of what an overlay or a merge made up
-                value = None
-            self._edges[key] = tuple(self._outgoing(value, key[0], is_union=False, depth=0))
+            value = self._files.at(*key).value
+            self._edges[key] = tuple(self._outgoing(value, key[0], is_union=False))
         return [to for to, is_union in self._edges[key] if kind == "all" or is_union == (kind == "union")]
 
-    def _outgoing(self, value: object, file: str, *, is_union: bool, depth: int) -> Iterator[tuple[Key, bool]]:
+    def _outgoing(self, value: object, file: str, *, is_union: bool) -> Iterator[tuple[Key, bool]]:
         written = mapping(value)
-        if depth > self._files.limits.max_depth:
-            return
         reference = written.get("$ref")
         if isinstance(reference, str):
             try:
@@ -61,7 +56,7 @@ class Circles:
             if not self._reads_siblings:
                 return
         for part, is_alternative in in_place(written):
-            yield from self._outgoing(part, file, is_union=is_union or is_alternative, depth=depth + 1)
+            yield from self._outgoing(part, file, is_union=is_union or is_alternative)
 
 
 def in_place(written: Mapping[str, object]) -> Iterator[tuple[object, bool]]:

@@ -13,7 +13,7 @@ from typing import Final, cast
 from urllib.parse import unquote, urldefrag, urljoin
 
 from context_mesh.openapi.limits import Limits
-from context_mesh.openapi.parse import parse, too_large
+from context_mesh.openapi.parse import parse
 from gateway_policies.refusal import BadRequest
 
 Read = Callable[[str], bytes | None]
@@ -173,7 +173,7 @@ class Files:
             return _MISSING
         self._bytes += len(body)
         if self._bytes > self.limits.max_bytes:
-            raise too_large("", f"its files have more than {self.limits.max_bytes} bytes")
+            raise BrokenReference(f"the description's files have more than {self.limits.max_bytes} bytes")
         self._hash.update(key.encode() + b"\0" + body)
         try:
             value = parse(body, key, self.limits)

@@ -13,7 +13,34 @@ Scope = tuple[tuple[str, str, str], ...]  # what `$dynamicRef` names lead to: an
 MAX_NAME_CHARS: Final = 60
 
 _SMALL_ENUM: Final = 8
-_NESTING: Final = ("properties", "items", "allOf", "oneOf", "anyOf", "not", "additionalProperties", "prefixItems", "if")
+_SMALL: Final = frozenset(
+    {
+        "type",
+        "format",
+        "enum",
+        "const",
+        "default",
+        "description",
+        "title",
+        "example",
+        "examples",
+        "nullable",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "pattern",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "externalDocs",
+        "xml",
+    }
+)
+"""Keywords of one value: a schema of these alone leads nowhere else."""
 _NAMED: Final = ("/components/schemas/", "/definitions/")
 
 
@@ -69,9 +96,8 @@ def is_small(written: Mapping[str, object]) -> bool:
     """Say whether a schema is shorter than a reference to it is useful: one value, few choices."""
     return (
         "type" in written
-        and not any(keyword in written for keyword in _NESTING)
         and len(array(written.get("enum"))) <= _SMALL_ENUM
-        and "$ref" not in written
+        and all(keyword in _SMALL or keyword.startswith("x-") for keyword in written)
     )
 
 

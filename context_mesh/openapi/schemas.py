@@ -23,7 +23,6 @@ from context_mesh.openapi.unions import branches, with_null
 Direction = Literal["input", "output"]
 
 MAX_DEPTH: Final = 96  # of schemas in one another
-MAX_TOTAL: Final = 200_000  # definitions of one description
 
 _SINGLE: Final = ("contains", "propertyNames", "not", "if", "then", "else", "unevaluatedItems")
 _MAPS: Final = ("patternProperties", "dependentSchemas")
@@ -329,12 +328,11 @@ class Schemas:
         return key
 
     def _use(self, key: Key) -> str:
+        if key not in self._names and len(self._names) >= self._files.limits.max_variants:
+            key = replace(key, scope=())
         name = self._names.get(key)
         if name is None:
-            name = name_of(key)
-            if len(self._names) >= MAX_TOTAL:
-                name = next(iter(self._keys))
-            self._names[key] = name
+            name = self._names[key] = name_of(key)
             self._keys[name] = key
         self._uses[name] += 1
         return name

@@ -45,8 +45,7 @@ def _names_by_reference(written: Mapping[str, object]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for value, reference in written.items():
         for spelling in dict.fromkeys((text(reference), text(reference).rpartition("/")[2])):
-            if value not in found.setdefault(spelling, []):
-                found[spelling].append(value)
+            found.setdefault(spelling, []).append(value)
     return found
 
 

@@ -91,6 +91,7 @@ class _Builder:
         self.anchors: dict[str, tuple[object, int]] = {}
         self.anchored = 0
         self.nodes = 0
+        self.aliased = 0
         self.result: object = None
 
     def build(self, events: Iterator[yaml.Event]) -> object:
@@ -140,6 +141,9 @@ class _Builder:
         if event.anchor not in self.anchors:
             raise unreadable(self.name, f"an alias has no complete anchor at line {_line(event)}")
         known, nodes = self.anchors[event.anchor]
+        self.aliased += nodes
+        if self.aliased > self.limits.max_aliased:
+            raise self._too_large(f"aliases add more than {self.limits.max_aliased} values")
         if self._wants_name() and not isinstance(known, str):
             raise unreadable(self.name, f"a name is no plain text at line {_line(event)}")
         self._place(known, None, nodes, event)

@@ -74,6 +74,15 @@ def write_filter(wanted: Filter) -> dict[str, object]:
     return found
 
 
+def told_lists(capabilities: Raw | None) -> frozenset[str]:
+    """Return the lists whose changes a server says it tells (`listChanged`)."""
+    try:
+        members = {} if capabilities is None else envelope.read_object(capabilities)
+        return frozenset(name for name in LIST_CHANGED if name in members and _TELLS.decode(members[name]).listChanged)
+    except msgspec.DecodeError:
+        return frozenset()
+
+
 def acknowledged(subscription: bytes, honoured: Filter) -> bytes:
     """Write the first message of a modern stream; `subscription` is the raw id of the listen request."""
     params = {"notifications": Raw(envelope.write(write_filter(honoured)))}
@@ -124,8 +133,13 @@ def updated_uri(params: Raw | None) -> str | None:
         return None
 
 
+class _Tells(msgspec.Struct):
+    listChanged: bool = False  # noqa: N815 - the wire's word
+
+
 class _Updated(msgspec.Struct):
     uri: str
 
 
+_TELLS: Final = msgspec.json.Decoder(_Tells)
 _UPDATED: Final = msgspec.json.Decoder(_Updated)

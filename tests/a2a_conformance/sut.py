@@ -1,13 +1,13 @@
 """The agent under test: what a message's id begins with says what the agent does, as the official TCK has it.
 
-On the official SDK, both bindings, both versions, push and an extended card: `sut.py --port P [--mount /path]`.
+On the official SDK, both bindings, both versions, push and an extended card: `sut.py --port P`.
 Ids of the TCK's feature files (branch 1.0-dev) are served, so that it can be run against it.
 """
 
 import argparse
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -125,10 +125,10 @@ def act_for(message_id: str) -> Act:
     return ACTS[max(fitting, key=len)] if fitting else complete
 
 
-def card_at(url: str) -> AgentCard:
+def card_at(url: str, versions: Sequence[str]) -> AgentCard:
     interfaces = [
         AgentInterface(url=url, protocol_binding=binding, protocol_version=version)
-        for version in ("1.0", "0.3")
+        for version in versions
         for binding in ("JSONRPC", "HTTP+JSON")
     ]
     skill = AgentSkill(id="tck", name="TCK", description="does what a message's id asks for", tags=["tck"])
@@ -145,8 +145,8 @@ async def anywhere(url: str) -> bool:
     return True
 
 
-def app_at(url: str, mount: str) -> Starlette:
-    card = card_at(url)
+def app_at(url: str, mount: str, versions: Sequence[str]) -> Starlette:
+    card = card_at(url, versions)
     configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
         UnderTest(), InMemoryTaskStore(), card, push_config_store=configs, extended_agent_card=card,
@@ -165,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--mount", default="", help="the path below which operations are served")
+    parser.add_argument("--versions", default="1.0", help="that its card names, with commas; both are spoken")
     flags = parser.parse_args()
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -176,7 +177,7 @@ def main() -> None:
             await super().startup(sockets)
             print(f"PORT {port}", flush=True)
 
-    app = app_at(f"http://127.0.0.1:{port}{flags.mount}", flags.mount)
+    app = app_at(f"http://127.0.0.1:{port}{flags.mount}", flags.mount, flags.versions.split(","))
     Telling(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[sock])
 
 

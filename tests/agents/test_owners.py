@@ -24,7 +24,6 @@ ABOUT_A_TASK = [
     ("SendMessage", message("do more", contextId="{context}")),
     ("SendMessage", message("do more", referenceTaskIds=["{task}"])),
     ("SendStreamingMessage", message("do more", taskId="{task}")),
-    ("ListTasks", {"contextId": "{context}"}),
 ]
 
 
@@ -58,6 +57,19 @@ async def test_a_foreign_id_answers_byte_for_byte_like_one_that_never_was(tmp_pa
                     assert b'"code":-32001' in foreign[1], (method, foreign[1])
         assert len(worker.seen()) == before, "nothing of it reached the agent"
         check_books(await running.settled())
+
+
+@pytest.mark.requirement("a2a.foreign-is-unknown")
+async def test_a_foreign_context_holds_what_an_unknown_one_does_nothing(tmp_path: Path, worker: AgentServer) -> None:
+    async with behind(tmp_path, worker) as running, caller(running, "planner") as ana, caller(running, "twin") as ben:
+        task = await task_of(ana)
+        before = len(worker.seen())
+        found = [await exchange(ben, "ListTasks", {"contextId": one}) for one in (task["contextId"], NOWHERE)]
+        assert found[0] == found[1]
+        assert json.loads(found[0][1])["result"]["tasks"] == []
+        assert len(worker.seen()) == before, "nothing of it reached the agent"
+        own = await rpc(ana, "ListTasks", {"contextId": task["contextId"]})
+        assert [one["id"] for one in own.json()["result"]["tasks"]] == [task["id"]]
 
 
 @pytest.mark.requirement("a2a.foreign-is-unknown")

@@ -8,6 +8,8 @@ import pytest
 from agent_gateway.cli.entry_text import CannotAdd, with_upstream
 from agent_gateway.cli.starter import GATEWAY_YAML
 from agent_gateway.config.load import load
+from agent_gateway.config.upstream_a2a import A2aUpstream
+from support.agent_servers import start_agent
 from support.command_line import Run
 from support.mcp_servers import TOOLS, server_command, start_http_server
 from support.running import write_world
@@ -122,3 +124,18 @@ def test_two_entries_one_after_the_other_both_stay() -> None:
     assert twice.startswith("version: 1 # first\nupstreams:\n")
     assert "https://b.example/mcp" in twice
     assert once.strip().splitlines()[-1] in twice
+
+
+def test_an_agent_is_tried_by_its_card(capsys: Capsys, world: Path) -> None:
+    with start_agent() as agent:
+        wrong = Run(capsys, "add", "writer", f"{agent.url}/nothing", "--kind", "a2a", "--allow-private", "--yes")
+        assert wrong.code == 1
+        assert "shows no card" in wrong.err
+        run = Run(capsys, "add", "writer", agent.url, "--kind", "a2a", "--allow-private", "--yes")
+    assert run.code == 0, run.err
+    assert "writer: 2 skills" in run.out
+    upstream = load(world).config.upstreams["writer"]
+    assert isinstance(upstream, A2aUpstream)
+    assert (upstream.url, upstream.skills["*"].risk) == (agent.url, 5)
+    refused = Run(capsys, "add", "other", "--kind", "a2a", "--", "program")
+    assert refused.code == 2

@@ -26,6 +26,9 @@ from pydantic import Field
 
 from conformance import fixture_asking as asking
 
+DYNAMIC_TOOL: Final = "test_dynamic_tool"
+DYNAMIC_PROMPT: Final = "test_dynamic_prompt"
+_listed: Final = {"tool": False, "prompt": False}  # whether those two are there just now
 RETRY_MS: Final = 100  # how soon a client comes back to a stream that we closed
 PNG: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WAV: Final = base64.b64encode(
@@ -154,18 +157,26 @@ async def test_reconnection(ctx: Context) -> str:
 
 
 async def test_trigger_tool_change(ctx: Context) -> str:
-    """Change the list of tools for a moment, and tell."""
-    server.add_tool(test_simple_text, name="test_dynamic_tool")
-    server.remove_tool("test_dynamic_tool")
+    """Put a tool into the list, or take it out again, and tell."""
+    if _listed["tool"]:
+        server.remove_tool(DYNAMIC_TOOL)
+    else:
+        server.add_tool(test_simple_text, name=DYNAMIC_TOOL, structured_output=False)
+    _listed["tool"] = not _listed["tool"]
     await ctx.notify_tools_changed()
+    await ctx.session.send_tool_list_changed()
     return "The tools changed."
 
 
 async def test_trigger_prompt_change(ctx: Context) -> str:
-    """Change the list of prompts for a moment, and tell."""
-    server.add_prompt(Prompt.from_function(test_simple_prompt, name="test_dynamic_prompt"))
-    server.remove_prompt("test_dynamic_prompt")
+    """Put a prompt into the list, or take it out again, and tell."""
+    if _listed["prompt"]:
+        server.remove_prompt(DYNAMIC_PROMPT)
+    else:
+        server.add_prompt(Prompt.from_function(test_simple_prompt, name=DYNAMIC_PROMPT))
+    _listed["prompt"] = not _listed["prompt"]
     await ctx.notify_prompts_changed()
+    await ctx.session.send_prompt_list_changed()
     return "The prompts changed."
 
 

@@ -90,7 +90,8 @@ telemetry: {{logs: console, level: error}}
 def aggregate() -> str:
     """Return the default toolset: one upstream's part of all there is, under the names that the suite knows."""
     tools = (*fixture.ALONE, *asking.TOOLS, fixture.json_schema_2020_12_tool)
-    names = "".join(f"      both__{tool.__name__}: {{name: {tool.__name__}}}\n" for tool in tools)
+    prompts = (*fixture.PROMPTS, asking.test_input_required_result_prompt)
+    names = "".join(f"      both__{one.__name__}: {{name: {one.__name__}}}\n" for one in (*tools, *prompts))
     what = 'include: ["both__*"]\n    prompts: ["both__*"]\n    resources: ["test*"]'
     return f"toolsets:\n  default:\n    {what}\n    tools:\n{names}"
 

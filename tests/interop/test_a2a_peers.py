@@ -27,7 +27,7 @@ async def test_every_client_finds_in_an_agent_what_it_finds_without_us(tmp_path:
     if missing:
         pytest.skip(f"not made: {', '.join(sorted(missing))}; see demos/environments.py")
     with anyio.fail_after(560), agent(name) as url:
-        entry = f"  worker: {{kind: a2a, url: '{url}', allow_private: true, risk: 1}}\n"
+        entry = f"  worker: {{kind: a2a, url: '{url}', allow_private: true, risk: 1, card_shape: dual}}\n"
         async with process(tmp_path, world([entry])) as gate:
             (tmp_path / "main.cedar").write_text(POLICY)
             await gate.start()

@@ -22,7 +22,8 @@ App = Callable[
 class _Run:
     """One request through the app."""
 
-    def __init__(self, app: App, scope: MutableMapping[str, Any], body: bytes) -> None:
+    def __init__(self, app: App, scope: MutableMapping[str, Any], body: bytes, *, lingers: bool) -> None:
+        self._lingers = lingers
         self._body: bytes | None = body
         self._gone = asyncio.Event()
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
@@ -68,6 +69,8 @@ class _Run:
         self._gone.set()
         while not self._chunks.empty():
             self._chunks.get_nowait()
+        if self._lingers:
+            return
         try:
             async with asyncio.timeout(5):
                 await asyncio.shield(self.task)
@@ -91,9 +94,13 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class StreamingTransport(httpx2.AsyncBaseTransport):
-    """Send an httpx2 client's requests straight into an ASGI app."""
+    """Send an httpx2 client's requests straight into an ASGI app.
 
-    def __init__(self, app: App, peer: tuple[str, int] = ("127.0.0.1", 1)) -> None:
+    lingers  the app may keep running after its client left; a mistake otherwise
+    """
+
+    def __init__(self, app: App, peer: tuple[str, int] = ("127.0.0.1", 1), *, lingers: bool = False) -> None:
+        self._lingers = lingers
         self._app = app
         self._peer = peer
 
@@ -115,7 +122,7 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
             "server": (request.url.host, request.url.port or 80),
             "state": {},
         }
-        run = _Run(self._app, scope, body)
+        run = _Run(self._app, scope, body, lingers=self._lingers)
         try:
             status, headers = await asyncio.shield(run.started)
         except asyncio.CancelledError:

@@ -34,10 +34,14 @@ class TestGateway:
     app: DataApp
     folder: Path
 
-    def client(self, token: str = "") -> httpx2.AsyncClient:
-        """Return an HTTP client that reaches the data listener, with a bearer token or none."""
+    def client(self, token: str = "", *, lingers: bool = False) -> httpx2.AsyncClient:
+        """Return an HTTP client that reaches the data listener, with a bearer token or none.
+
+        lingers  its requests may go on after it left
+        """
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx2.AsyncClient(transport=StreamingTransport(self.app), base_url=PUBLIC_URL, headers=headers)
+        transport = StreamingTransport(self.app, lingers=lingers)
+        return httpx2.AsyncClient(transport=transport, base_url=PUBLIC_URL, headers=headers)
 
     def token(self, agent: str, path: str = "/mcp") -> str:
         """Return an access token of a configured agent for one endpoint."""

@@ -14,8 +14,9 @@ def _event(call: Call, **members: object) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _error(call: Call) -> bytes:
-    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": {"code": -32602, "message": "no", "data": 1}}))
+def _error(call: Call, code: int = -32602, status: bytes = b"200 OK") -> bytes:
+    told = {"code": code, "message": "no", "data": 1}
+    return http(orjson.dumps({"jsonrpc": "2.0", "id": call.id, "error": told}), status)
 
 
 async def _dies(call: Call) -> None:
@@ -43,6 +44,7 @@ TOOLS: Mapping[str, Tool] = {
     "own_meta": saying(lambda call: answer(call, b'{"content":[],"_meta":{"big":123456789012345678901},"x":1.50}')),
     "no_type": saying(lambda call: answer(call, {"content": [], "extra": None})),
     "error": saying(_error),
+    "unable": saying(lambda call: _error(call, -32021, b"400 Bad Request")),
     "garbage": saying(lambda _: http(b"hello")),
     "html": saying(lambda _: http(b"<p>", kind=b"text/html")),
     "broken": saying(lambda _: http(b"oh", status=b"500 Broken", kind=b"text/plain")),

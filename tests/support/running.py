@@ -112,6 +112,7 @@ def running_gateway(config: Path, *flags: str) -> Generator[RunningGateway]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line, f"the gateway ended with code {process.wait()}"
+            assert line.startswith('{"ready"'), f"the gateway does not serve: {line}{process.stdout.read()}"
             yield RunningGateway(config, process, json.loads(line))
         finally:
             process.terminate()

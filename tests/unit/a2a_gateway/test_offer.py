@@ -8,7 +8,7 @@ from a2a.client.card_resolver import parse_agent_card
 from a2a.compat.v0_3 import types as old_types
 
 from a2a_gateway.cards import Shape, read
-from a2a_gateway.offer import Offer, bearer, etag, is_current, oauth2, write
+from a2a_gateway.offer import Offer, bearer, etag, is_current, oauth2, shape_for, write
 from a2a_gateway.operations import Dialect
 from support.card_samples import DUAL, NEW, OLD
 
@@ -140,6 +140,18 @@ def test_a_link_that_is_no_place_is_dropped(link: Any) -> None:
 def test_a_provider_that_is_no_object_is_dropped_and_an_absent_one_is_absent() -> None:
     assert "provider" not in write(read({**NEW, "provider": "Acme"}), offer())
     assert "provider" not in write(read({"name": "a", "url": "http://a.example"}), offer())
+
+
+@pytest.mark.parametrize(
+    ("raw", "served", "asked", "shape"),
+    [
+        (NEW, ("1.0", "0.3"), None, "1.0"), (OLD, ("1.0", "0.3"), None, "dual"), (DUAL, ("1.0", "0.3"), None, "dual"),
+        (NEW, ("1.0", "0.3"), "0.3", "0.3"), (OLD, ("1.0", "0.3"), "1.0", "1.0"), (NEW, ("0.3",), None, "0.3"),
+        (OLD, ("1.0",), None, "1.0"), (OLD, ("1.0",), "0.3", "1.0"),
+    ],
+)  # fmt: skip
+def test_the_shape_is_what_is_asked_for_or_what_the_agent_has(raw: Any, served: Any, asked: Any, shape: Shape) -> None:
+    assert shape_for(read(raw), served, asked) == shape
 
 
 def test_a_shape_needs_a_dialect() -> None:

@@ -180,6 +180,21 @@ def test_names_in_a_toolset_never_meet(overrides: dict[str, Override], shown: li
     assert len(problems) == 2 - len(view.renamed) - (2 - len(overrides))
 
 
+def test_a_toolset_gives_a_prompt_another_name_where_no_prompt_has_it() -> None:
+    up = UpstreamItems("up", {"tools": [tool("one"), tool("two")], "prompts": [prompt("one"), prompt("ask")]})
+    named = {"up__one": Override("ask"), "up__ask": Override("up__one"), "up__two": Override("ask")}
+    [catalog, other] = [
+        build([up], [Toolset("t", prompts=("*",), overrides=overrides)])
+        for overrides in (named, {"up__ask": Override("ask", "Asks.")})
+    ]
+    view = catalog.toolsets["t"]
+    assert (list(view.entries), list(view.of("prompts"))) == (["ask", "up__two"], ["ask", "up__one"])
+    assert [finding.name for finding in catalog.findings] == ["up__two"]
+    [shown] = [entry for entry in other.toolsets["t"].of("prompts").values() if entry.capability.native == "ask"]
+    assert json.loads(shown.modern) == {"name": "ask", "description": "Asks."}
+    assert other.toolsets["t"].shown_name(shown.capability) == "ask"
+
+
 # --- definitions that are none ---------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from mcp_registry.protocol.subscriptions import (
     read_filter,
     subscription_of,
     tagged,
+    told_lists,
     untagged,
     updated_uri,
     write_filter,
@@ -86,3 +87,17 @@ def test_a_tag_is_put_on_and_taken_off_and_nothing_else_is_changed(meta: bytes) 
 )
 def test_an_update_names_its_resource(params: bytes | None, uri: str | None) -> None:
     assert updated_uri(None if params is None else Raw(params)) == uri
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "lists"),
+    [
+        (b'{"tools":{"listChanged":true},"prompts":{},"resources":{"listChanged":true}}', {"tools", "resources"}),
+        (b'{"tools":{"listChanged":false},"x":1}', set()),
+        (b'{"tools":7}', set()),
+        (b"[]", set()),
+        (None, set()),
+    ],
+)
+def test_a_server_says_of_which_lists_it_tells(capabilities: bytes | None, lists: set[str]) -> None:
+    assert told_lists(None if capabilities is None else Raw(capabilities)) == lists
