@@ -21,6 +21,7 @@ from agent_gateway.admin.models import Hints
 from agent_gateway.admin.views import hints_of
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
+from agent_gateway.cli.mesh import bring_in
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of, stdout
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
@@ -44,7 +45,9 @@ def add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call it; its tools become NAME__tool.")],
     target: Annotated[list[str], typer.Argument(help="A URL, or after `--` a command and its arguments.")],
-    kind: Annotated[str, typer.Option(help="What is at the URL: `mcp`, or `a2a` for an agent.")] = "mcp",
+    kind: Annotated[
+        str, typer.Option(help="`mcp`; `a2a`: the URL is an agent's; `openapi`: TARGET is an API's description.")
+    ] = "mcp",
     header: Annotated[str, typer.Option(help="A header to send: `Authorization=env:NAME` or `=file:path`.")] = "",
     bearer: Annotated[str, typer.Option(help="A bearer token by reference: `env:NAME` or `file:path`.")] = "",
     env: Annotated[list[str] | None, typer.Option(help="`NAME=text`, `NAME=env:OTHER` or `NAME=file:path`.")] = None,
@@ -55,10 +58,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a server: start or call it, show its tools with what it says of them, and write the entry."""
+    if kind == "openapi":
+        more = {**({"allow_private": True} if allow_private else {}), **_named_auth(header, bearer)}
+        bring_in(session_of(context), name, target[0], more, as_json=as_json)
+        return
     path = session_of(context).config_path
     entry = _entry(target, _auth(header, bearer), env or (), allow_private=allow_private)
     if kind not in ("mcp", "a2a") or (kind == "a2a" and "url" not in entry):
-        raise Failure("`--kind` is `mcp`, or `a2a` with the base URL of an agent", exit_code=2)
+        raise Failure("`--kind` is `mcp`, `openapi`, or `a2a` with the base URL of an agent", exit_code=2)
     if kind == "a2a":
         entry = {"kind": kind, **entry}
     text = read_text(path)
@@ -107,6 +114,11 @@ def _auth(header: str, bearer: str) -> dict[str, object]:
         name, value = _pair(header, "--header")
         return {"kind": "header", "name": name, "value": _reference(value)}
     return {}
+
+
+def _named_auth(header: str, bearer: str) -> dict[str, object]:
+    auth = _auth(header, bearer)
+    return {"auth": auth} if auth else {}
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

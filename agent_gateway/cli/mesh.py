@@ -5,7 +5,7 @@ Importing changes nothing that is served; approving does, and a running gateway 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final
@@ -48,21 +48,27 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`."""
-    session = session_of(context)
+    bring_in(session_of(context), name, source, _more(url, allow_private=allow_private), as_json=as_json)
+
+
+def bring_in(session: Session, name: str, source: str, more: dict[str, object], *, as_json: bool) -> None:
+    """Import an API and write its entry unless there is one; print what it gives.
+
+    more  members of the entry: `allow_private`, `auth`, and `url` in place of the description's own
+    """
     text = read_text(session.config_path)
     if text is None:
         raise Failure(f"there is no {session.config_path}", hint="`agent-gateway init` writes one")
     known = session.load().config.upstreams.get(name)
     if known is not None and not isinstance(known, OpenApiUpstream):
         raise Failure(f"`{name}` is an upstream of another kind", exit_code=2)
-    sources = _sources(source, allow_private=allow_private or (known is not None and known.allow_private))
-    folder = ApiFolder(
-        session.config_path.absolute().parent / (f"mesh/{name}" if known is None else known.folder_of(name))
-    )
+    is_private = bool(more.get("allow_private")) or (known is not None and known.allow_private)
+    sources = _sources(source, allow_private=is_private)
+    place = f"mesh/{name}" if known is None else known.folder_of(name)
+    folder = ApiFolder(session.config_path.absolute().parent / place)
     if known is None:
         document = make(sources, b"", {}).document
-        entry = _entry(source, url or base_url(document, source), allow_private=allow_private)
-        written = _with(text, name, entry)
+        written = _with(text, name, {**_entry(source, document, more), **more})
         imported = import_api(folder, sources)
         write_private(session.config_path.resolve(), written, keeps_mode=True)
         session.load()
@@ -70,6 +76,10 @@ def import_(
         imported = import_api(folder, sources)
     data = {"ok": True, "name": name, "source": imported.source, **_report(imported.made)}
     emit(data, as_json=as_json, text=lambda console: _show(console, name, imported.made))
+
+
+def _more(url: str, *, allow_private: bool) -> dict[str, object]:
+    return {**({"url": url} if url else {}), **({"allow_private": True} if allow_private else {})}
 
 
 @app.command("lint")
@@ -200,10 +210,10 @@ def base_url(document: Document, source: str) -> str:
     raise Failure("the description names no server to call", hint="give the base URL with --url", exit_code=2)
 
 
-def _entry(source: str, url: str, *, allow_private: bool) -> dict[str, object]:
+def _entry(source: str, document: Document, more: Mapping[str, object]) -> dict[str, object]:
     is_url = source.startswith(("http://", "https://"))
-    spec = source if is_url else str(Path(source).absolute())
-    return {"kind": "openapi", "url": url, "spec": spec, **({"allow_private": True} if allow_private else {})}
+    url = more["url"] if "url" in more else base_url(document, source)
+    return {"kind": "openapi", "url": url, "spec": source if is_url else str(Path(source).absolute())}
 
 
 def _with(text: str, name: str, entry: dict[str, object]) -> str:

@@ -173,9 +173,12 @@ class Making:
         if operation is Operation.LIST_PUSH:
             found = await relay.of_task(inbound.where, parts.task_id)
             return self._plainly({"configs": [theirs(*one) for one in found], "nextPageToken": ""})
-        hook, webhook = await find_hook(inbound, parts.config_id)
         if operation is Operation.GET_PUSH:
-            return self._plainly(theirs(hook, webhook))
+            return self._plainly(theirs(*await find_hook(inbound, parts.config_id)))
+        known = {one.config_id: one for one, _ in await relay.of_task(inbound.where, parts.task_id)}
+        hook = known.get(parts.config_id)
+        if hook is None:
+            return self._plainly({})  # deleting it once more changes nothing (A2A 3.1.10)
         await relay.forget(hook)
         named = {"taskId": raw.write(parts.task_id), "id": raw.write(hook.config_id)}
         with contextlib.suppress(_Passed):  # whatever the agent says of it, nothing is posted any more

@@ -91,23 +91,18 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
         return
     if method == "tools/call":
         await call_tool(request)
-    elif method in _READS:
-        await _READS[method](request)
+    elif method in _ANSWERS:
+        await _ANSWERS[method](request)
     elif method in BY_METHOD:
         await serve_list(request, BY_METHOD[method])
     elif session is not None and method in _OF_SESSIONS:
         await _OF_SESSIONS[method](request, session)
     elif method == LISTEN:
         await listen(request)
-    elif method == "initialize":
-        await _initialize(request)
     elif method == "server/discover":
         await _result(request, discover.discover_result(_server(request)))
     else:
         await _result(request, discover.EMPTY_RESULT)
-
-
-_READS = {"prompts/get": get_prompt, "resources/read": read_resource, "completion/complete": complete}
 
 
 async def _initialize(request: McpRequest) -> None:
@@ -154,3 +149,11 @@ async def _refuse(inbound: Inbound, id_raw: bytes | None, refusal: Refusal, era:
 
 
 _OF_SESSIONS: Final = {SUBSCRIBE: subscribe, UNSUBSCRIBE: subscribe, "logging/setLevel": _set_level}
+
+
+_ANSWERS = {
+    "prompts/get": get_prompt,
+    "resources/read": read_resource,
+    "completion/complete": complete,
+    "initialize": _initialize,
+}

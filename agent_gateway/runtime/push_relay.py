@@ -23,7 +23,7 @@ from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, syst
 from agent_gateway.ports import Clock
 from agent_gateway.stores.push_store import Delivery, Hook, PushStore
 from agent_gateway.stores.task_store import Where
-from gateway_policies.refusal import BadRequest, Refusal, TooMuch, UpstreamFailed
+from gateway_policies.refusal import BadRequest, Refusal, TooMuch, UpstreamFailed, UpstreamUnreachable
 
 PATH = "/a2a-push/"
 FIRST_PAUSE_S = 1.0
@@ -203,15 +203,23 @@ def _bound(hook_id: str, where: Where) -> bytes:
 
 
 async def check_url(url: str, *, is_private: bool, getaddrinfo: Getaddrinfo = system_getaddrinfo) -> None:
-    """Refuse a webhook that nothing may be posted to, in one sentence that tells nothing of any network."""
+    """Refuse a webhook that nothing may be posted to, in one sentence that tells nothing of any network.
+
+    A name that cannot be resolved now is taken: it is resolved and checked again for every post.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         is_plain = parts.username is None and parts.password is None and not parts.fragment and bool(parts.hostname)
+        if parts.port == 0:
+            raise _not_allowed()
         if not is_plain or parts.scheme not in (("https", "http") if is_private else ("https",)):
             raise _not_allowed()
         rules = EgressRules(allow_private=is_private)
         await resolve(parts.hostname or "", port, rules, getaddrinfo=getaddrinfo)
+    except UpstreamUnreachable as failure:
+        if failure.code != UpstreamUnreachable.code:
+            raise _not_allowed() from None
     except (ValueError, UpstreamFailed):
         raise _not_allowed() from None
 

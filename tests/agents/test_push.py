@@ -169,7 +169,9 @@ async def test_a_caller_sees_its_own_webhook_alone(tmp_path: Path, worker: Agent
         assert (await rpc(ben, "GetTaskPushNotificationConfig", named)).json()["error"]["code"] == -32001
         at_agent = [one["body"] for one in worker.seen() if "PushNotificationConfig" in one["body"]]
         assert not any(str(hook.server.port) in body for body in at_agent)
-        assert (await rpc(ana, "DeleteTaskPushNotificationConfig", named)).status_code == 200
+        for _ in range(2):  # deleting it once more changes nothing
+            deleted = await rpc(ana, "DeleteTaskPushNotificationConfig", named)
+            assert (deleted.status_code, deleted.json()["result"]) == (200, {})
         assert (await rpc(ana, "GetTaskPushNotificationConfig", named)).json()["error"]["code"] == -32001
         assert any("DeleteTaskPushNotificationConfig" in one["body"] for one in worker.seen())
 
@@ -204,6 +206,13 @@ FORBIDDEN = [
     "https://192.168.0.1/", "https://100.64.0.1/", "https://169.254.169.254/latest/", "https://0.0.0.0/",
     "https://[fd00:ec2::254]/", "https://localhost/", "https://example.com:0/", "https://example.com:99999/",
 ]  # fmt: skip
+
+
+async def test_a_name_that_cannot_be_resolved_now_is_taken_for_it_is_checked_with_every_post() -> None:
+    async def nowhere(host: str, port: int) -> Any:
+        raise OSError(host, port)
+
+    await check_url("https://hooks.example/x", is_private=False, getaddrinfo=nowhere)
 
 
 @pytest.mark.requirement("a2a.push-ssrf")

@@ -96,6 +96,18 @@ def test_an_import_writes_an_entry_and_serves_nothing(mesh: Mesh, config: Path, 
     assert (config.parent / "mesh/shop/curation.yaml").read_text().startswith("# An Overlay")
 
 
+def test_an_api_is_added_like_any_server(capsys: pytest.CaptureFixture[str], config: Path, spec: Path) -> None:
+    (config.parent / "key").write_text("k")
+    run = Run(
+        capsys, "--config", config, "add", "shop", str(spec), "--kind", "openapi", "--header", "X-Shop-Key=file:key"
+    )
+    assert run.code == 0, run.err
+    api = load(config).config.upstreams["shop"]
+    assert isinstance(api, OpenApiUpstream)
+    assert api.auth.kind == "header"
+    assert Run(capsys, "--config", config, "add", "x", str(spec), "--kind", "grpc").code == 2
+
+
 def test_tools_are_approved_by_name_by_risk_and_all(mesh: Mesh, config: Path, spec: Path) -> None:
     mesh("import", "shop", spec)
     assert mesh("approve", "shop", "--reads", "--json").data["approved"] == [
