@@ -11,6 +11,7 @@ from agent_gateway.upstreams.mcp_sse import SseUpstream
 from agent_gateway.upstreams.mcp_stdio import StdioUpstream
 from agent_gateway.upstreams.settings import UpstreamSettings
 
+LONGEST_RESPONSE_S = 3600.0
 LONGEST_STREAM_S = 24 * 3600.0  # the one event stream of an HTTP+SSE upstream
 
 
@@ -48,7 +49,7 @@ def build_agent(settings: AgentSettings, *, credentials: Credentials, clock: Clo
     return HttpAgent(settings, HttpPool(pool), credentials, clock)
 
 
-def http_pool(settings: UpstreamSettings, longest_s: float = H1Limits.max_response_s) -> HttpPool:
+def http_pool(settings: UpstreamSettings, longest_s: float = LONGEST_RESPONSE_S) -> HttpPool:
     """Return a pool with the limits, the egress rules and the TLS identity of this upstream.
 
     longest_s  how long one response may take, in seconds
