@@ -14,6 +14,7 @@ help: ## Say what each target does
 
 demo: $(READY) ## Show the gateway in front of real servers, assert every step, and end
 	$(BIN)/python demos/demo.py
+	$(BIN)/python demos/hand_off.py
 
 up: $(READY) ## Serve the demo's configuration; print endpoint, token and client lines
 	$(BIN)/python demos/demo.py --up
@@ -43,6 +44,7 @@ conformance: $(READY) ## Run the official MCP suite at every way through the gat
 
 mesh-report: $(READY) ## Read real API descriptions; say what becomes of each and whether every promise held
 	$(BIN)/python demos/mesh_report.py $(SPECS)
+	$(BIN)/python -m demos.search_report $(SPECS)
 
 demo-mesh: $(READY) ## An API that somebody else described becomes tools: imported, curated, approved, used
 	$(BIN)/python -m demos.mesh_demo

@@ -27,6 +27,7 @@ from agent_gateway.cli import (
     ls,
     mesh,
     pins,
+    registry,
     schema,
     stdio,
     token,
@@ -57,6 +58,7 @@ app.command("who-can")(explain.who_can)
 app.command("budget")(budget.budget)
 app.add_typer(audit.app, name="audit")
 app.add_typer(pins.app, name="pins")
+app.add_typer(registry.app, name="registry")
 app.add_typer(mesh.app, name="mesh")
 app.command("connect")(connect.connect)
 app.command("stdio")(stdio.stdio)

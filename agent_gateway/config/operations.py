@@ -22,6 +22,13 @@ class Audit(Section):
     """Most bytes of records that wait to be durable."""
 
 
+class Registry(Section):
+    """The registry of MCP servers at `/registry/v0.1`."""
+
+    public: bool = False
+    """Let everybody read it: every endpoint, and what operators imported. Otherwise callers see what they may use."""
+
+
 class Telemetry(Section):
     """Logs, metrics and traces. When they fail, calls go on."""
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from agent_gateway.config.governance import Budget, Policies, Rate, Toolset
 from agent_gateway.config.identities import AdminRule, Agent, Issuer, Tenant, TokenService
 from agent_gateway.config.listeners import Limits, Listeners
-from agent_gateway.config.operations import Audit, Telemetry
+from agent_gateway.config.operations import Audit, Registry, Telemetry
 from agent_gateway.config.section import AgentId, FilePath, Name, Section
 from agent_gateway.config.upstream_kinds import AnyUpstream
 
@@ -48,5 +48,7 @@ class Config(Section):
     """How fast calls may come."""
     audit: Audit = Audit()
     """The audit log."""
+    registry: Registry = Registry()
+    """The registry of MCP servers."""
     telemetry: Telemetry = Telemetry()
     """Logs, metrics and traces."""

@@ -13,6 +13,7 @@ from agent_gateway.listeners.mcp import serve_mcp
 from agent_gateway.listeners.registry import PATHS as REGISTRY_PATHS
 from agent_gateway.listeners.registry import serve_registry
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.listeners.servers import SERVERS_PREFIX, serve_servers
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.push_relay import PATH as PUSH_PATH
 from gateway_policies.refusal import BadRequest, NotFound, Refusal
@@ -47,6 +48,9 @@ class DataApp:
             return
         if path.startswith(PUSH_PATH):
             await serve_push(self._gateway, snapshot, scope, receive, send)
+            return
+        if path.startswith(SERVERS_PREFIX):
+            await serve_servers(self._gateway, snapshot, scope, receive, send)
             return
         if path in REGISTRY_PATHS:
             await serve_registry(self._gateway, snapshot, scope, receive, send)

@@ -55,6 +55,10 @@ class DataDir:
         return self.root / "slots"
 
     @property
+    def registry(self) -> Path:
+        return self.root / "registry.db"
+
+    @property
     def pins(self) -> Path:
         return self.root / "pins.db"
 

@@ -80,6 +80,8 @@ class Gateway:
         self.push = books.push
         self.snapshot = snapshot
         self.write_timeout_s = 30.0
+        self.started_at = services.clock()
+        self.servers = books.servers
         self.server_info = Raw(envelope.write({"name": "agent-gateway", "version": VERSION}))
         self.siblings = siblings or Siblings(None, "0")
         node = self.siblings.node

@@ -1,4 +1,4 @@
-"""What one worker keeps of agents' tasks: whose they are, and who wants to hear of them."""
+"""What one worker keeps besides calls: whose agents' tasks are, who wants to hear of them, published servers."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.chores import Chores
 from agent_gateway.runtime.push_relay import PushRelay
+from agent_gateway.stores.server_store import ServerStore
 from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.sqlite_tasks import SqliteTasks
 from agent_gateway.stores.task_store import Tasks
@@ -24,6 +25,7 @@ class TaskBooks:
 
     tasks: Tasks
     push: PushRelay
+    servers: ServerStore
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +38,7 @@ async def open_task_books(data: DataDir, clock: Clock) -> AsyncGenerator[TaskBoo
     chores.start("forgetting old tasks", lambda: _prune(tasks, push))
     chores.start("push notifications", push.run)
     try:
-        yield TaskBooks(tasks, push)
+        yield TaskBooks(tasks, push, ServerStore(data.registry))
     finally:
         await chores.aclose()
         await push.aclose()

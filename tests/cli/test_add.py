@@ -9,6 +9,7 @@ from agent_gateway.cli.entry_text import CannotAdd, with_upstream
 from agent_gateway.cli.starter import GATEWAY_YAML
 from agent_gateway.config.load import load
 from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.config.upstream_mcp import McpUpstream
 from support.agent_servers import start_agent
 from support.command_line import Run
 from support.mcp_servers import TOOLS, server_command, start_http_server
@@ -29,6 +30,7 @@ def test_a_command_is_tried_and_written_with_careful_grading(capsys: Capsys, wor
     assert run.code == 0
     assert {tool["name"] for tool in data["tools"]} >= {"echo", "nap"}
     upstream = load(world).config.upstreams["second"]
+    assert isinstance(upstream, McpUpstream)
     assert upstream.command == server_command()
     assert {pattern: rule.risk for pattern, rule in upstream.tools.items()} == {"*": 5}
     assert "sdk: # the fixture" in world.read_text()
@@ -45,7 +47,7 @@ def test_a_url_is_tried_over_http(capsys: Capsys, world: Path) -> None:
         run = Run(capsys, "add", "web", server.url, "--allow-private", "--yes")
     assert run.code == 0
     assert f"web: {TOOLS} tools" in run.out
-    assert load(world).config.upstreams["web"].url == server.url
+    assert load(world).config.upstreams["web"].urls()["url"] == server.url
 
 
 def test_a_dry_run_shows_the_entry_and_writes_nothing(capsys: Capsys, world: Path) -> None:

@@ -1,0 +1,118 @@
+"""Published servers: one SQLite file for all workers. A version that was published does not change; its status may."""
+
+import json
+import sqlite3
+from collections.abc import Generator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import cast
+
+from gateway_policies.refusal import BadRequest, Forbidden, NotFound, Unavailable
+from mcp_registry.servers import Approval, ServerEntry, Status
+
+BUSY_TIMEOUT_S = 5.0
+MAX_ENTRIES = 20_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS servers (
+    name TEXT NOT NULL, version TEXT NOT NULL, document TEXT NOT NULL,
+    owner TEXT NOT NULL, owner_key TEXT NOT NULL, approval TEXT NOT NULL,
+    status TEXT NOT NULL, status_message TEXT NOT NULL, status_at REAL NOT NULL,
+    published_at REAL NOT NULL, updated_at REAL NOT NULL,
+    PRIMARY KEY (name, version)) WITHOUT ROWID;
+"""
+_COLUMNS = "document, owner, owner_key, approval, status, status_message, status_at, published_at, updated_at"
+
+
+class ServerStore:
+    """The file `registry.db`. Methods are synchronous and raise `Unavailable` when it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entries(self) -> list[ServerEntry]:
+        """Return every version of every server."""
+        with self._open() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM servers ORDER BY name, version")  # noqa: S608 - our own columns
+            return [_entry(row) for row in rows.fetchall()]
+
+    def publish(self, entry: ServerEntry) -> None:
+        """Keep a new version.
+
+        Raises `BadRequest` (`version_exists`) for one that is there, and `Forbidden` where the server is another's.
+        """
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            rows = db.execute("SELECT version, owner_key FROM servers WHERE name = ?", (entry.name,)).fetchall()
+            if any(owner != entry.owner_key for _, owner in rows):
+                raise Forbidden(f"`{entry.name}` is another's to publish", hint="choose a name of your own")
+            if any(version == entry.version for version, _ in rows):
+                raise BadRequest(
+                    f"version {entry.version} of `{entry.name}` is published", code="version_exists",
+                    hint="a version does not change: publish the next one",
+                )  # fmt: skip
+            (count,) = db.execute("SELECT count(*) FROM servers").fetchone()
+            if count >= MAX_ENTRIES:
+                raise Unavailable(f"the registry holds {MAX_ENTRIES} versions, and takes no more")
+            db.execute(
+                "INSERT INTO servers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    entry.name, entry.version, json.dumps(entry.document), entry.owner, entry.owner_key, entry.approval,
+                    entry.status, entry.status_message, entry.status_at, entry.published_at, entry.updated_at,
+                ),
+            )  # fmt: skip
+
+    def set_status(
+        self, name: str, version: str, status: Status, message: str, owner_key: str | None, at: float
+    ) -> list[ServerEntry]:
+        """Set the status of one version, or of all (`version` empty); return them.
+
+        owner_key  who asks; None: an operator. Raises `NotFound` for what is not there or not theirs.
+        """
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            where = "name = ? AND (? = '' OR version = ?) AND (? IS NULL OR owner_key = ?)"
+            which = (name, version, version, owner_key, owner_key)
+            db.execute(
+                f"UPDATE servers SET status = ?, status_message = ?, status_at = ?, updated_at = ? WHERE {where}",  # noqa: S608
+                (status, message, at, at, *which),
+            )
+            rows = db.execute(f"SELECT {_COLUMNS} FROM servers WHERE {where}", which).fetchall()  # noqa: S608
+            if not rows:
+                raise NotFound("Server not found")
+            return [_entry(row) for row in rows]
+
+    def approve(self, name: str, version: str, at: float) -> ServerEntry:
+        """Let a version be seen by others than its owner; raises `NotFound`."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(
+                "UPDATE servers SET approval = 'approved', updated_at = ? WHERE name = ? AND version = ?",
+                (at, name, version),
+            )
+            rows = db.execute(f"SELECT {_COLUMNS} FROM servers WHERE name = ? AND version = ?", (name, version))  # noqa: S608
+            row = rows.fetchone()
+            if row is None:
+                raise NotFound("Server not found")
+            return _entry(row)
+
+    @contextmanager
+    def _open(self) -> Generator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                db.executescript(_SCHEMA)
+                with db:
+                    yield db
+        except sqlite3.Error as error:
+            raise Unavailable("the registry cannot be read or written") from error
+
+
+def _entry(row: tuple[object, ...]) -> ServerEntry:
+    document, owner, owner_key, approval, status, message, status_at, published_at, updated_at = row
+    return ServerEntry(
+        cast("Mapping[str, object]", json.loads(str(document))), str(owner), str(owner_key),
+        cast("Approval", approval), cast("Status", status), str(message),
+        cast("float", status_at), cast("float", published_at), cast("float", updated_at),
+    )  # fmt: skip
