@@ -198,5 +198,5 @@ async def test_a_message_that_names_its_skill_is_decided_on_that_skill(tmp_path:
             assert (await rpc(ana, "SendMessage", message("say x", **named))).status_code == status
         listed = (await ana.get(CARD)).json()
         assert [skill["id"] for skill in listed["skills"]] == ["draft"]
-        (ours,) = [one for one in listed["capabilities"]["extensions"] if one["uri"].endswith("skill:v1")]
+        (ours,) = [one for one in listed["capabilities"]["extensions"] if one["uri"].endswith("/a2a/skill/v1")]
         assert ours["params"] == {"skills": ["draft"]}
