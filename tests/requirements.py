@@ -87,6 +87,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 2",
         "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
     ),
+    "mesh.arazzo": Requirement(
+        "issue 5, 2",
+        "an Arazzo workflow becomes one composite tool",
+        "single operations come first: a workflow is refused by name, as no OpenAPI description",
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -184,6 +189,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mcp.real-servers": Requirement("issue 3", "servers that others wrote are listed and called through the gateway"),
     "mcp.real-clients": Requirement("issue 3", "clients that others wrote list and call through the gateway"),
+    "mcp.old-sse-upstream": Requirement("issue 3", "upstreams of the HTTP+SSE transport of 2024 are reached"),
     "mcp.both-eras": Requirement("issue 4", "2026-07-28 and the handshake back to 2025-03-26 are served"),
     "mcp.tools.list.pagination": Requirement("issue 4", "a list of any length comes in pages, each tool once"),
     "mcp.tools.call.stream": Requirement("issue 4", "progress and the answer come as SSE, in order"),

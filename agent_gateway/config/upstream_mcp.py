@@ -20,7 +20,9 @@ class McpUpstream(Upstream):
     kind: Literal["mcp"] = "mcp"
     """What it speaks."""
     url: HttpUrl | None = None
-    """Streamable HTTP endpoint."""
+    """Streamable HTTP endpoint; with `transport: sse`, the URL of the event stream."""
+    transport: Literal["streamable-http", "sse"] = "streamable-http"
+    """How `url` speaks: `sse` for the HTTP+SSE transport of 2024."""
     command: tuple[Argument, ...] | None = Field(default=None, min_length=1, max_length=256)
     """Program and arguments of a stdio server; no shell reads them."""
     env: Mapping[EnvName, TextOrSecret] = Field(default={}, max_length=128)
@@ -79,6 +81,8 @@ class McpUpstream(Upstream):
             raise refuse("an upstream has either `url` or `command`", "write exactly one of them")
         if self.command is None and (self.env or self.cwd is not None):
             raise refuse("`env` and `cwd` belong to `command`", "leave them out with `url`")
+        if self.transport == "sse" and (self.url is None or self.era == "modern"):
+            raise refuse("`transport: sse` is for a `url` of the handshake era", "leave one of them out")
         if self.url is None and (self.auth.kind != "none" or self.allow_private):
             raise refuse("`auth` and `allow_private` belong to `url`", "give a child its secret under `env`")
         return self

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from a2a_gateway.cards import WELL_KNOWN
@@ -115,10 +115,14 @@ def _mcp_settings(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetti
     )
     if config.url is not None:
         rules = EgressRules(allow_private=config.allow_private)
-        return UpstreamSettings(
+        found = UpstreamSettings(
             name, "http", url=config.url, era=config.era, isolation=config.isolated_by, timeouts=timeouts,
             limits=limits, rules=rules, has_fixed_credentials=not isinstance(config.auth, ClientCredentialsAuth),
         )  # fmt: skip
+        if config.transport == "sse":  # each caller's stream is a connection, and its messages want another
+            limits = replace(limits, max_children=max(1, limits.max_connections // 2))
+            return replace(found, kind="sse", era="legacy", limits=limits)
+        return found
     assert config.command is not None
     env = {key: loaded.reveal(value) if isinstance(value, Secret) else value for key, value in config.env.items()}
     return UpstreamSettings(

@@ -7,8 +7,12 @@ from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from agent_gateway.upstreams.mcp_http import Credentials, HttpUpstream
+from agent_gateway.upstreams.mcp_sse import SseUpstream
 from agent_gateway.upstreams.mcp_stdio import StdioUpstream
 from agent_gateway.upstreams.settings import UpstreamSettings
+
+LONGEST_RESPONSE_S = 3600.0
+LONGEST_STREAM_S = 24 * 3600.0  # the one event stream of an HTTP+SSE upstream
 
 
 def build_upstream(
@@ -18,7 +22,7 @@ def build_upstream(
     clock: Clock,
     environ: Mapping[str, str],
     http: HttpClient | None = None,
-) -> HttpUpstream | StdioUpstream:
+) -> HttpUpstream | SseUpstream | StdioUpstream:
     """Return the upstream, connected to nothing yet; `aclose` it.
 
     credentials  headers of a principal's requests at this upstream; not asked for stdio
@@ -27,6 +31,8 @@ def build_upstream(
     """
     if settings.kind == "stdio":
         return StdioUpstream(settings, clock, environ=environ)
+    if settings.kind == "sse":
+        return SseUpstream(settings, http or http_pool(settings, LONGEST_STREAM_S), credentials, clock)
     return HttpUpstream(settings, http or http_pool(settings), credentials, clock)
 
 
@@ -43,14 +49,17 @@ def build_agent(settings: AgentSettings, *, credentials: Credentials, clock: Clo
     return HttpAgent(settings, HttpPool(pool), credentials, clock)
 
 
-def http_pool(settings: UpstreamSettings) -> HttpPool:
-    """Return a pool with the limits, the egress rules and the TLS identity of this upstream."""
+def http_pool(settings: UpstreamSettings, longest_s: float = LONGEST_RESPONSE_S) -> HttpPool:
+    """Return a pool with the limits, the egress rules and the TLS identity of this upstream.
+
+    longest_s  how long one response may take, in seconds
+    """
     limits, timeouts = settings.limits, settings.timeouts
     pool = PoolSettings(
         rules=settings.rules,
         max_connections=limits.max_connections,
         max_waiting=limits.max_waiting,
         connect_timeout_s=timeouts.connect_s,
-        h1=H1Limits(idle_timeout_s=timeouts.idle_s),
+        h1=H1Limits(idle_timeout_s=timeouts.idle_s, max_response_s=longest_s),
     )
     return HttpPool(pool, tls=settings.tls)

@@ -263,7 +263,8 @@ class LegacySessions:
             if probe.verdict == "modern" and self._settings.era == "auto":
                 raise EraChangedError
             if probe.verdict == "old_sse":
-                raise UpstreamFailed("the upstream speaks only the HTTP+SSE transport of 2024", code="upstream_old")
+                old = "the upstream speaks only the HTTP+SSE transport of 2024"
+                raise UpstreamFailed(old, code="upstream_old", hint="an operator can set `transport: sse` for it")
             if probe.verdict != "legacy" or probe.result is None:
                 answer_of(reply)
                 raise UpstreamFailed("the upstream refuses the handshake", code="upstream_garbage")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
 from random import random
+from typing import ClassVar
 
 from msgspec import Raw
 
@@ -66,6 +67,8 @@ class StdioUpstream:
     environ  our own environment, from which only `PATH` and the inherited names are taken
     jitter   numbers in 0..1
     """
+
+    _what: ClassVar[str] = "process"  # what a seat stands on
 
     def __init__(
         self,
@@ -144,7 +147,9 @@ class StdioUpstream:
                 await asyncio.Event().wait()
             while True:
                 with suppress(UpstreamFailed):
-                    seat = await self._seats.get(self._settings.owner(wanted.principal), ())
+                    seat = await self._seats.get(
+                        self._settings.owner(wanted.principal), await self._proof(wanted.principal)
+                    )
                     await self._watch(seat, wanted)
                 await asyncio.sleep(MAX_PAUSE_S)
         finally:
@@ -178,7 +183,7 @@ class StdioUpstream:
         """Return what the upstream says of itself, from cache when it is known."""
         if self._known is None:
             with speak.deadline(self._settings.timeouts.open_s):
-                return (await self._seats.get(self._settings.owner(principal), ())).info
+                return (await self._seat_of(principal)).info
         return self._known
 
     def health(self) -> Health:
@@ -209,7 +214,15 @@ class StdioUpstream:
         declared = NO_CAPABILITIES
         if self._era != "modern" and speak.can_be_asked(request) and request.client_capabilities is not None:
             declared = speak.declared(bytes(request.client_capabilities))
-        return await self._seats.get(self._settings.owner(request.principal), (), declared)
+        return await self._seat_of(request.principal, declared)
+
+    async def _seat_of(self, principal: Principal, declared: bytes = NO_CAPABILITIES) -> _Seat:
+        return await self._seats.get(self._settings.owner(principal), await self._proof(principal), declared)
+
+    async def _proof(self, principal: Principal) -> Headers:
+        """Return what proves the caller's standing at the upstream: nothing, of a child of ours."""
+        del principal
+        return ()
 
     async def _set_level(self, seat: _Seat, level: str) -> None:
         """Have the child send log messages from `level` on; what one caller does not want, its sink drops."""
@@ -223,9 +236,9 @@ class StdioUpstream:
         """A child died: forget it, reap it, count it."""
         self._seats.drop(seat)
         self._chores.start(seat.child.stop(self._settings.timeouts.farewell_s))
-        self._mourn(seat.owner, "the upstream's process ended")
+        self._mourn(seat.owner, f"the upstream's {self._what} ended")
 
-    async def _begin(self, owner: Owner, _: Headers, capabilities: bytes) -> _Seat:
+    async def _begin(self, owner: Owner, proof: Headers, capabilities: bytes) -> _Seat:
         deaths = self._deaths.get(owner)
         now = self._clock()
         if deaths is not None and now < deaths.retry_at:
@@ -238,10 +251,10 @@ class StdioUpstream:
             self._restarts += 1
         try:
             with speak.deadline(self._settings.timeouts.open_s):
-                child, info = await self._greeted(capabilities)
+                child, info = await self._greeted(proof, capabilities)
         except UpstreamFailed as failure:
             self._mourn(owner, failure.message)
-            raise UpstreamUnreachable("the upstream's process does not start") from failure
+            raise UpstreamUnreachable(f"the upstream's {self._what} does not start") from failure
         self._era, self._known = info.era, info
         if self._health.state != "up":
             self._health = Health("up", self._clock())
@@ -253,9 +266,9 @@ class StdioUpstream:
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it ends with the child
         return seat
 
-    async def _greeted(self, capabilities: bytes) -> tuple[Child, ServerInfo]:
+    async def _greeted(self, proof: Headers, capabilities: bytes) -> tuple[Child, ServerInfo]:
         """Start a child and find out its era; one that dies of the probe gets a second start without it."""
-        child = await self._start()
+        child = await self._start(proof)
         try:
             return child, await self._greet(child, capabilities)
         except UpstreamFailed:
@@ -267,14 +280,15 @@ class StdioUpstream:
         except BaseException:
             self._chores.start(child.stop(self._settings.timeouts.farewell_s))
             raise
-        child = await self._start()
+        child = await self._start(proof)
         try:
             return child, await self._initialize(child, capabilities)
         except BaseException:
             self._chores.start(child.stop(self._settings.timeouts.farewell_s))
             raise
 
-    async def _start(self) -> Child:
+    async def _start(self, proof: Headers) -> Child:
+        del proof
         settings = self._settings
         child = await start((settings.command, *settings.args), self._env, settings.cwd, settings.limits)
         child.log = self._log

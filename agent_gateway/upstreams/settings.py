@@ -57,7 +57,7 @@ class UpstreamLimits:
 class UpstreamSettings:
     """One registered MCP upstream.
 
-    kind       `http`: `url` (streamable HTTP). `stdio`: `command`, `args`, `cwd`, `env`
+    kind       `http`: `url` (streamable HTTP). `sse`: `url` (HTTP+SSE). `stdio`: `command`, `args`, `cwd`, `env`
     env        the child's environment, to which `inherit` adds variables of ours by name, and `PATH`
     isolation  who shares a legacy session or a child; None: `principal` for HTTP, `tenant` for stdio
     tls        trust and client certificate, None: the system's trust
@@ -65,7 +65,7 @@ class UpstreamSettings:
     """
 
     name: str
-    kind: Literal["http", "stdio"]
+    kind: Literal["http", "sse", "stdio"]
     url: str = ""
     command: str = ""
     args: tuple[str, ...] = ()
@@ -81,12 +81,12 @@ class UpstreamSettings:
     has_fixed_credentials: bool = False
 
     def __post_init__(self) -> None:
-        if (self.kind == "http") != bool(self.url) or (self.kind == "stdio") != bool(self.command):
+        if (self.kind != "stdio") != bool(self.url) or (self.kind == "stdio") != bool(self.command):
             raise ValueError("an http upstream has a url, a stdio upstream a command, and neither the other's")
 
     def owner(self, principal: Principal) -> tuple[str, ...]:
         """Return who shares state at this upstream with `principal`: equal for two who do."""
-        isolation = self.isolation or ("principal" if self.kind == "http" else "tenant")
+        isolation = self.isolation or ("tenant" if self.kind == "stdio" else "principal")
         if isolation == "shared":
             return ()
         return (principal.tenant,) if isolation == "tenant" else principal.key

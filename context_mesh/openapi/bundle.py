@@ -59,9 +59,8 @@ def bundle(schemas: Schemas, root: JsonObject, uses: Counter[str]) -> JsonObject
     once = {name for name in reached if total[name] == 1} if len(reached) <= MAX_INLINED else set[str]()
     if once or total.keys() - reached.keys():
         root, definitions = _Inliner(reached, once).run(root)
-    else:
-        definitions = {name: definition.schema for name, definition in reached.items()}
-    return {**root, "$defs": dict(sorted(definitions.items()))} if definitions else root
+        return {**root, "$defs": dict(sorted(definitions.items()))} if definitions else root
+    return {**root, "$defs": schemas.shared(reached)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ work. Dropped without a word: what does not constrain (`title`, `example`, `xml`
 """
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, cast
@@ -235,7 +236,8 @@ def is_pattern(pattern: str) -> bool:
     if len(pattern) > MAX_PATTERN_CHARS:
         return False
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings(action="ignore"):  # `[[a]` may mean something else one day
+            re.compile(pattern)
         jsonschema_rs.validator_for({"pattern": pattern})
     except (re.error, ValueError, RecursionError, OverflowError):
         return False

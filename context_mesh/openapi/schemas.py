@@ -40,6 +40,7 @@ class Schemas:
         self._names: dict[Key, str] = {}
         self._keys: dict[str, Key] = {}
         self._definitions: dict[str, Definition] = {}
+        self._shared: dict[frozenset[str], JsonObject] = {}
         self._uses: Counter[str] = Counter()
 
     def convert(self, schema: Schema) -> tuple[JsonObject, Counter[str]]:
@@ -69,6 +70,13 @@ class Schemas:
                 found[name] = self.definition(name)
                 pending += sorted(found[name].uses.keys() - found.keys())
         return found
+
+    def shared(self, reached: Mapping[str, Definition]) -> JsonObject:
+        """Return definitions by name, one object for all tools that reach the same ones."""
+        key = frozenset(reached)
+        if key not in self._shared:
+            self._shared[key] = {name: reached[name].schema for name in sorted(reached)}
+        return self._shared[key]
 
     def _define(self, key: Key) -> Definition:
         outer, self._uses = self._uses, Counter[str]()

@@ -1,7 +1,7 @@
-"""A real MCP server on the official SDK, as a program: `stdio|http [--era E] [--json] [--stateless]`.
+"""A real MCP server on the official SDK, as a program: `stdio|http|sse [--era E] [--json] [--stateless]`.
 
 --era  `both`, or `legacy` / `modern` for a server that refuses the other one
-http   listens on a free loopback port and writes `PORT n` as its first line
+http, sse  listen on a free loopback port and write `PORT n` as its first line
 """
 
 import argparse
@@ -219,11 +219,19 @@ async def run_stdio(era: str) -> None:
         await serve_loop(low, read, write, lifespan_state=state, init_options=low.create_initialization_options())
 
 
+async def run_sse() -> None:
+    await listen_on_free_port(server.sse_app())
+
+
 async def run_http(era: str, *, is_json: bool, is_stateless: bool) -> None:
     app: App = server.streamable_http_app(json_response=is_json, stateless_http=is_stateless)
     lifespan_app = app
     if era != "both":
         app = limited(lifespan_app, era)
+    await listen_on_free_port(app)
+
+
+async def listen_on_free_port(app: App) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(512)
@@ -233,13 +241,15 @@ async def run_http(era: str, *, is_json: bool, is_stateless: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("transport", choices=["stdio", "http"])
+    parser.add_argument("transport", choices=["stdio", "http", "sse"])
     parser.add_argument("--era", choices=["both", "legacy", "modern"], default="both")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--stateless", action="store_true")
     options = parser.parse_args()
     if options.transport == "stdio":
         anyio.run(run_stdio, options.era)
+    elif options.transport == "sse":
+        anyio.run(run_sse)
     else:
         anyio.run(lambda: run_http(options.era, is_json=options.json, is_stateless=options.stateless))
 

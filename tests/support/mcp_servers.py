@@ -55,6 +55,19 @@ def start_http_server(
             process.kill()
 
 
+@contextmanager
+def start_sse_server() -> Generator[str]:
+    """Run the server over HTTP+SSE until the block ends; yield the URL of its event stream."""
+    with subprocess.Popen([sys.executable, "-W", "ignore", str(MAIN), "sse"], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(b"PORT "), "the server did not start"
+            yield f"http://127.0.0.1:{int(line.split()[1])}/sse"
+        finally:
+            process.kill()
+
+
 def raw_command(behaviour: str = "") -> tuple[str, ...]:
     """Return command and arguments of the small child that misbehaves on demand; see `raw_stdio_main`."""
     return (sys.executable, "-I", "-S", str(MAIN.with_name("raw_stdio_main.py")), behaviour)

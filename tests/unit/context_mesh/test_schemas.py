@@ -40,6 +40,7 @@ JSON = "application/json"
         ({"type": "array", "uniqueItems": True}, {"type": "array", "uniqueItems": True, "items": {}}),
         ({"type": "string", "pattern": "^a+$"}, {"type": "string", "pattern": "^a+$"}),
         ({"type": "string", "pattern": "("}, {"type": "string"}),
+        ({"type": "string", "pattern": "[[a]"}, {"type": "string", "pattern": "[[a]"}),
         ({"type": "string", "pattern": "a" * 1001}, {"type": "string"}),
         ({"type": "string", "pattern": 5}, {"type": "string"}),
         ({"type": "string", "enum": [1, True, "a", "a"]}, {"type": "string", "enum": ["1", "true", "a"]}),
