@@ -87,6 +87,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 2",
         "tools have distinct names, valid whole schemas and no credential as an argument, the same at each import",
     ),
+    "mesh.arazzo": Requirement(
+        "issue 5, 2",
+        "an Arazzo workflow becomes one composite tool",
+        "single operations come first: a workflow is refused by name, as no OpenAPI description",
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),

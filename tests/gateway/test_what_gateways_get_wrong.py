@@ -1,7 +1,7 @@
 """What other gateways get wrong, by its number in the study of their issues: one test each that a naive proxy fails.
 
-1 is `test_asking`, 12 `test_changes`, 16 `test_bad_upstreams`, 20 `test_mcp_stdio` and `test_oauth`; the others from
-13 to 19 are held where lists, names and policies are tested.
+1 is `test_asking`, 12 `test_changes`, 16 `test_bad_upstreams`, 20 `test_mcp_stdio` and `test_oauth`; 13, 14, 15,
+17 and 19 are in `test_what_lists_get_wrong`.
 """
 
 import asyncio
