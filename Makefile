@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
 
-.PHONY: help demo up test check format bench conformance mesh-report mesh-wire demo-mesh clean
+.PHONY: help demo up test check format bench conformance conformance-a2a mesh-report mesh-wire demo-mesh clean
 
 help: ## Say what each target does
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(READY) ## Show the gateway in front of real servers, assert every step, and end
 	$(BIN)/python demos/demo.py
@@ -35,6 +35,9 @@ format: $(READY) ## Put the code in form
 
 bench: $(READY) ## Measure the gateway beside a direct client and nginx
 	$(BIN)/python demos/bench/run.py
+
+conformance-a2a: $(READY) ## Run A2A's requirements at an agent, with the gateway and without
+	.ci/conformance-a2a
 
 conformance: $(READY) ## Run the official MCP suite at every way through the gateway
 	.ci/conformance

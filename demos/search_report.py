@@ -3,7 +3,7 @@
 `python -m demos.search_report [FOLDER …]` reads every description below the folders (else those of `tests/specs`).
 Held out: the index has names, paths, tags and parameters only, the question is the operation's own summary.
 RestBench: where `restbench-x.queries.json` lies beside `restbench-x.json`, the whole human question, and the share of
-the calls that its authors found right. Milliseconds are of CPU. Exit 1 when a promise broke, given enough tools to tell.
+the calls that its authors found right. Milliseconds are of CPU. Exit 1 when a promise broke (of enough tools).
 """
 
 import json

@@ -274,6 +274,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.registry-search": Requirement(
         "ARD 7", "entries are searched, listed and counted; only those handed in are told of"
     ),
+    "a2a.conformance": Requirement(
+        "issue 4, Must show", "no requirement of A2A fails through the gateway that the agent itself holds"
+    ),
     "a2a.peers": Requirement(
         "issue 4, Must show", "agents and clients nobody here wrote find through the gateway what they find without it"
     ),

@@ -17,7 +17,7 @@ from a2a_gateway.inbound import Inbound
 from a2a_gateway.parts import invalid, text
 from gateway_policies.refusal import BadRequest
 
-EXTENSION: Final = "urn:agent-gateway:a2a:skill:v1"
+EXTENSION: Final = "https://agent-gateway.invalid/a2a/skill/v1"  # a name; validators of cards want http(s)
 MEMBER: Final = "skillId"
 
 

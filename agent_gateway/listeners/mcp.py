@@ -14,6 +14,7 @@ from agent_gateway.identity import challenge
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head, check_json_post
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_carry import CALL_SCOPE
 from agent_gateway.listeners.mcp_error import retry_header
 from agent_gateway.listeners.mcp_post import serve_post
 from agent_gateway.listeners.mcp_session import end_session
@@ -80,14 +81,12 @@ async def _answer(
     gateway.record_refusal(refusal.code, status, records.Origin(route.name, _peer(scope)), principal)
     headers: list[tuple[bytes, bytes]] = []
     if isinstance(refusal, Unauthenticated):
-        scopes = gateway.snapshot.identity.endpoints.scopes
         headers.append(
-            (b"www-authenticate", challenge.unauthorized(refusal, route.metadata_url, scopes).encode("latin-1"))
+            (b"www-authenticate", challenge.unauthorized(refusal, route.metadata_url, (CALL_SCOPE,)).encode("latin-1"))
         )
     if refusal.code == "insufficient_scope":
-        scopes = gateway.snapshot.identity.endpoints.scopes
         headers.append(
-            (b"www-authenticate", challenge.insufficient_scope(route.metadata_url, scopes).encode("latin-1"))
+            (b"www-authenticate", challenge.insufficient_scope(route.metadata_url, (CALL_SCOPE,)).encode("latin-1"))
         )
     if refusal.code == "method_not_allowed":
         headers.append((b"allow", b"GET, POST, DELETE"))

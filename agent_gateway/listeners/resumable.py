@@ -16,7 +16,7 @@ from agent_gateway.runtime.event_log import StreamLog, event_id, parse_event_id
 from agent_gateway.runtime.sessions import key_of
 from mcp_registry.protocol import sse
 
-PRIME_AFTER_S = 0.25
+PRIME_AFTER_S = 0.05
 RETRY_MS = 1000
 PING_EVERY_S = 15.0
 _PRIMED_FROM = "2025-11-25"

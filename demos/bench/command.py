@@ -22,7 +22,7 @@ SETS: Mapping[str, tuple[recipes.Recipe, ...]] = {
     "full": (recipes.NGINX, recipes.PYTHON_PROXY, envoy_policy.ENVOY_POLICY, gateway.GATEWAY_FULL),
     "list": (),  # `listing`: no load, no servers of their own
 }
-FULL_FLOOR = 0.12  # nginx CPU / gateway-full CPU: the target
+FULL_FLOOR = 0.15  # nginx CPU / gateway-full CPU: what was asked for
 PROXY_PER_NGINX = 0.75  # nginx CPU / python-proxy CPU, as measured: translates the floor where nginx is missing
 
 
@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     asked = _parser().parse_args(argv)
     if asked.set == "list":
         listed = listing.measure(say)
+        listing.measure(say, page_items=1000)
         return 1 if asked.check and listed.best_ms > listing.MAX_MS else 0
     chosen = [recipe for recipe in SETS[asked.set] if not asked.only or recipe.name in asked.only]
     plan = measure.Plan(

@@ -45,10 +45,13 @@ class Listed:
     median_ms: float
 
 
-def measure(say: Callable[[str], None]) -> Listed:
-    """Run the measurement and say what came of it."""
+def measure(say: Callable[[str], None], page_items: int = UPSTREAMS * TOOLS_EACH) -> Listed:
+    """Run the measurement and say what came of it.
+
+    page_items  how many tools a page holds: all of them, or the gateway's default of 1 000
+    """
     with tempfile.TemporaryDirectory(prefix="agw-list-") as place:
-        listed = asyncio.run(_measure(Path(place)))
+        listed = asyncio.run(_measure(Path(place), page_items))
     say(
         f"tools/list warm: {listed.tools} tools over {UPSTREAMS} upstreams, {listed.pages} pages, "
         f"{listed.size_bytes / 1e6:.1f} MB: {listed.best_ms:.2f} ms CPU (median {listed.median_ms:.2f}), "
@@ -57,11 +60,11 @@ def measure(say: Callable[[str], None]) -> Listed:
     return listed
 
 
-async def _measure(home: Path) -> Listed:
+async def _measure(home: Path, page_items: int) -> Listed:
     server = await asyncio.start_server(_serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     (home / "policies.cedar").write_text(POLICY, encoding="utf-8")
-    (home / "gateway.yaml").write_text(json.dumps(_configuration(port)), encoding="utf-8")
+    (home / "gateway.yaml").write_text(json.dumps(_configuration(port, page_items)), encoding="utf-8")
     (home / "secret").write_text("a secret that nobody ever sends", encoding="utf-8")
     os.chmod(home / "secret", 0o600)
     async with server, working(home / "gateway.yaml") as worker:
@@ -131,11 +134,12 @@ async def _page(app: DataApp, token: str, cursor: str | None) -> bytes:
     return b"".join(said)
 
 
-def _configuration(port: int) -> dict[str, object]:
+def _configuration(port: int, page_items: int) -> dict[str, object]:
     rules = {"*": {"risk": 1, "read_only": True}}
     return {
         "version": 1,
         "data_dir": "./data",
+        "limits": {"page_items": page_items},
         "tenants": {"bench": {"teams": {"load": {}}}},
         "agents": {
             AGENT: {

@@ -145,26 +145,21 @@ async def anywhere(url: str) -> bool:
     return True
 
 
-def app_at(url: str, mount: str, versions: Sequence[str]) -> Starlette:
+def app_at(url: str, versions: Sequence[str]) -> Starlette:
     card = card_at(url, versions)
     configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
         UnderTest(), InMemoryTaskStore(), card, push_config_store=configs, extended_agent_card=card,
         push_sender=BasePushNotificationSender(AsyncClient(), configs), push_url_validator=anywhere,
     )  # fmt: skip
-    rpc = [
-        route
-        for path in {mount or "/", f"{mount}/"}
-        for route in create_jsonrpc_routes(handler, path, enable_v0_3_compat=True)
-    ]
-    rest = create_rest_routes(handler, enable_v0_3_compat=True, path_prefix=mount)
+    rpc = create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True)
+    rest = create_rest_routes(handler, enable_v0_3_compat=True)
     return Starlette(routes=[*create_agent_card_routes(card, cache_control="public, max-age=60"), *rpc, *rest])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--mount", default="", help="the path below which operations are served")
     parser.add_argument("--versions", default="1.0", help="that its card names, with commas; both are spoken")
     flags = parser.parse_args()
     sock = socket.socket()
@@ -177,7 +172,7 @@ def main() -> None:
             await super().startup(sockets)
             print(f"PORT {port}", flush=True)
 
-    app = app_at(f"http://127.0.0.1:{port}{flags.mount}", flags.mount, flags.versions.split(","))
+    app = app_at(f"http://127.0.0.1:{port}", flags.versions.split(","))
     Telling(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[sock])
 
 

@@ -1,4 +1,10 @@
-"""Real agents that the tests of this folder share; each speaks to whom the gateway lets through."""
+"""Real agents that the tests of this folder share; each speaks to whom the gateway lets through.
+
+What must be shown of agents, and where it is: cards lead here alone (`test_cards`), bytes pass (`test_bytes`), one
+operation is one decision and the matrix of versions (`test_one_decision`), owners (`test_owners`), streams that
+break off (`test_streams`), push (`test_push`), signatures (`test_signatures`), chains (`test_chain`), money
+(`test_money`); beside them the registry (`test_registry`) and skills as tools (`test_bridge`).
+"""
 
 from collections.abc import Iterator
 

@@ -97,5 +97,5 @@ async def test_a_facade_adds_the_skill_and_nothing_else(tmp_path: Path) -> None:
         assert answer.content == RESULT
         sent = await only(agent)
         assert b'"big":12345678901234567890123,"tiny":1e-7' in sent
-        assert b'"urn:agent-gateway:a2a:skill:v1":{"skillId":"draft"}' in sent
+        assert b'"https://agent-gateway.invalid/a2a/skill/v1":{"skillId":"draft"}' in sent
         assert b'"ifGenerationMatch":7' in sent

@@ -176,7 +176,7 @@ async def test_a_skill_is_used_at_its_facade_alone(tmp_path: Path, worker: Agent
             found = (await ana.get(f"{draft}/.well-known/agent-card.json")).json()
             assert ([one["id"] for one in found["skills"]], found["name"]) == (["draft"], "Worker: Draft")
             assert found["supportedInterfaces"][0]["url"] == f"{PUBLIC_URL}{draft}"
-            other = {"metadata": {"urn:agent-gateway:a2a:skill:v1": {"skillId": "delete"}}}
+            other = {"metadata": {"https://agent-gateway.invalid/a2a/skill/v1": {"skillId": "delete"}}}
             assert (await rpc(ana, "SendMessage", message("x", **other), path=draft)).json()["error"]["code"] == -32602
         async with caller(running, "planner") as ana:
             assert (await rpc(ana, "SendMessage", message("x"))).status_code == 404
@@ -194,9 +194,9 @@ async def test_a_message_that_names_its_skill_is_decided_on_that_skill(tmp_path:
     entry = worker.entry("worker")
     async with agents_behind(tmp_path, [entry], policy=policy) as running, caller(running, "planner") as ana:
         for skill, status in (("draft", 200), ("delete", 404), ("nothing", 404)):
-            named = {"metadata": {"urn:agent-gateway:a2a:skill:v1": {"skillId": skill}}}
+            named = {"metadata": {"https://agent-gateway.invalid/a2a/skill/v1": {"skillId": skill}}}
             assert (await rpc(ana, "SendMessage", message("say x", **named))).status_code == status
         listed = (await ana.get(CARD)).json()
         assert [skill["id"] for skill in listed["skills"]] == ["draft"]
-        (ours,) = [one for one in listed["capabilities"]["extensions"] if one["uri"].endswith("skill:v1")]
+        (ours,) = [one for one in listed["capabilities"]["extensions"] if one["uri"].endswith("/a2a/skill/v1")]
         assert ours["params"] == {"skills": ["draft"]}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.agent_scenes import agents_behind, caller, message, rpc
+from support.agent_scenes import agents_behind, all_there, caller, message, rpc
 from support.agent_servers import AgentServer
 from support.gateways import PUBLIC_URL, TestGateway
 from support.gateways import rpc as mcp
@@ -55,6 +55,7 @@ async def exchange(running: TestGateway, client_id: str, token: str, path: str) 
 @pytest.mark.requirement("a2a.chain", "a2a.one-purse")
 async def test_user_planner_worker_tool_is_one_chain_and_one_purse(tmp_path: Path, worker: AgentServer) -> None:
     async with agents_behind(tmp_path, entries(worker), PURSE, people=BOSS) as running:
+        await all_there(running)
         async with caller(running, "boss", "/a2a/planner") as boss:
             first = await rpc(
                 boss, "SendMessage", message("say a", metadata={"act": {"sub": "god"}}), path="/a2a/planner"

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from support.agent_scenes import agents_behind, caller
+from support.agent_scenes import agents_behind, all_there, caller
 from support.agent_servers import AgentServer
 from support.gateways import PUBLIC_URL
 from support.mcp_servers import server_command
@@ -35,6 +35,7 @@ async def names(client: httpx2.AsyncClient, path: str = "/registry/agents") -> s
 @pytest.mark.requirement("a2a.registry-rights")
 async def test_each_caller_finds_what_it_may_use_and_nothing_else(tmp_path: Path, worker: AgentServer) -> None:
     async with agents_behind(tmp_path, entries(worker), policy=POLICY) as running:
+        await all_there(running)
         async with caller(running, "planner", "/registry") as ana:
             hers = await names(ana)
             assert {"agent:worker", "server:mcp", "server:servers.sdk"} <= hers
@@ -70,6 +71,7 @@ async def test_pages_are_ones_own(tmp_path: Path, worker: AgentServer) -> None:
         caller(running, "planner", "/registry") as ana,
         caller(running, "twin", "/registry") as ben,
     ):
+        await all_there(running)
         first = (await ana.get("/registry/agents?pageSize=1")).json()
         assert (len(first["items"]), first["total"] > 1) == (1, True)
         second = (await ana.get(f"/registry/agents?pageSize=1&pageToken={first['pageToken']}")).json()

@@ -1,5 +1,6 @@
 """What other gateways get wrong about lists and names, by its number in the study of their issues."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from support.raw_upstream import DISCOVERED, answer, definition, http, raw_upstr
 from support.scenes import FILES, world
 
 OPEN = {**FILES, "main__cedar": 'permit (principal in Tenant::"acme", action, resource);\n'}
-EVERYTHING = {**DISCOVERED, "capabilities": {"tools": {}, "prompts": {}, "resources": {}}}
+EVERYTHING: dict[str, Any] = {**DISCOVERED, "capabilities": {"tools": {}, "prompts": {}, "resources": {}}}
 
 
 async def everything(gate: TestGateway, method: str, member: str, agent: str = "planner") -> list[dict[str, Any]]:
@@ -31,7 +32,7 @@ async def everything(gate: TestGateway, method: str, member: str, agent: str = "
 
 @pytest.mark.requirement("mcp.tools.list.pagination")
 async def test_13_every_page_of_every_upstream_is_listed(tmp_path: Path) -> None:
-    lists = {
+    lists: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
         "tools/list": ("tools", lambda n: definition(f"t{n}")),
         "prompts/list": ("prompts", lambda n: {"name": f"p{n}"}),
         "resources/list": ("resources", lambda n: {"uri": f"mem://{n}", "name": "r"}),
@@ -95,7 +96,7 @@ async def test_14_schemas_and_metadata_are_not_damaged_and_structured_results_no
 
 @pytest.mark.requirement("mcp.discover-union")
 async def test_15_server_info_instructions_and_extensions_are_handed_on(tmp_path: Path) -> None:
-    said = {
+    said: dict[str, Any] = {
         **DISCOVERED,
         "capabilities": {"tools": {}, "extensions": {"com.example/x": {"v": None}}},
         "instructions": "First ask for the weather.",
@@ -138,7 +139,7 @@ async def test_19_a_list_is_its_callers_own_whatever_the_upstream_says_of_caches
 permit (principal == Agent::"planner", action, resource == Tool::"raw__a");
 permit (principal == Agent::"twin", action, resource == Tool::"raw__b");
 """
-    public = {"tools": [definition("a"), definition("b")], "ttlMs": 60_000, "cacheScope": "public"}
+    public: dict[str, Any] = {"tools": [definition("a"), definition("b")], "ttlMs": 60_000, "cacheScope": "public"}
     with anyio.fail_after(60):
         async with (
             raw_upstream({}, replies={"tools/list": public}) as up,

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import orjson
 
@@ -28,6 +29,13 @@ async def agents_behind(
     config = world(entries, more).replace("agents:\n", f"agents:\n{people}", 1)
     async with gateway(folder, config, **{**FILES, "main__cedar": policy}) as running:
         yield running
+
+
+async def all_there(running: TestGateway, within_s: float = 120) -> None:
+    """Wait until every upstream has shown what it has: a busy machine takes its time to start a server."""
+    with anyio.fail_after(within_s):
+        while running.worker.gateway.snapshot.missing:
+            await running.worker.keeper.refresh(running.worker.gateway)
 
 
 def caller(running: TestGateway, agent: str, path: str = "/a2a/worker") -> httpx2.AsyncClient:

@@ -5,7 +5,7 @@ from gateway_policies.compiled import judge
 from gateway_policies.engine import Verdict
 from gateway_policies.entities import capability_entity, principal_entity
 from gateway_policies.partial import Scene
-from support.policy_worlds import LOG, PLANNER, WORLD, bundle, call, known
+from support.policy_worlds import LOG, PLANNER, PUSH, WORLD, bundle, call, known
 
 
 def _judged(made: PolicyBundle, args: dict[str, str | int | bool]) -> Verdict | None:
@@ -39,4 +39,4 @@ def test_a_condition_that_fails_is_left_to_cedar() -> None:
 def test_what_the_subset_does_not_hold_is_left_to_cedar_and_still_decided() -> None:
     made = bundle('permit(principal, action, resource) when { [{a: context.route}].contains({a: "mcp"}) };')
     assert _judged(made, {}) is None
-    assert made.decide(call(PLANNER, LOG)).is_permit
+    assert [made.decide(call(PLANNER, item)).is_permit for item in (LOG, PUSH)] == [True, True]
