@@ -10,6 +10,7 @@ import pytest
 from msgspec import Raw
 
 from agent_gateway.ports import UpstreamRequest
+from agent_gateway.upstreams.agent_tools import MAX_RESULT_BYTES
 from support.agent_scenes import POLICY, agents_behind, caller
 from support.agent_servers import AgentServer
 from support.gateways import call, rpc
@@ -166,15 +167,11 @@ async def test_no_two_messages_have_the_same_id(tmp_path: Path) -> None:
         assert len(set(ids)) == 2
 
 
-async def test_an_agent_that_never_stops_talking_fills_no_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agent_gateway.upstreams.agent_tools.MAX_RESULT_BYTES", 20_000)
-    said = b'{"jsonrpc":"2.0","id":"gateway","result":{"message":{"messageId":"m","parts":[{"text":"%b"}]}}}' % (
-        b"x" * 1000
-    )
+async def test_an_agent_that_never_stops_talking_fills_no_memory(tmp_path: Path) -> None:
+    text = b"x" * (512 * 1024)
+    said = b'{"jsonrpc":"2.0","id":"gateway","result":{"message":{"messageId":"m","parts":[{"text":"%b"}]}}}' % text
     async with (
-        raw_agent(saying(STREAM, *[b"data: %b\n\n" % said] * 40)) as agent,
+        raw_agent(saying(STREAM, *[b"data: %b\n\n" % said] * (1 + MAX_RESULT_BYTES // len(text)))) as agent,
         agents_behind(tmp_path, [agent.entry("worker", AS_TOOLS)]) as running,
         caller(running, "planner", "/mcp") as ana,
     ):

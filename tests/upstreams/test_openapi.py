@@ -242,7 +242,7 @@ async def test_a_call_carries_what_the_operation_wants(
         echo = await api.call("get")
         (seen,) = api.backend.seen
         assert (seen["query"], seen["headers"].get("authorization"), seen["headers"].get("cookie")) == sent
-        assert sent[1] is None or sent[1] not in str(echo), "an API that echoes tells no secret"
+        assert sent[1] not in str(echo).split("'"), "an API that echoes tells no secret"
 
 
 @pytest.mark.requirement("mesh.credentials")
@@ -345,13 +345,9 @@ async def test_a_large_answer_is_cut_and_can_be_read_on_by_its_owner_only(tmp_pa
         rest = (await api.call("read_result", where))["structuredContent"]
         assert [item["id"] for item in rest["items"]] == [398, 399]
         assert rest["total"] == 400
-        for who, change in (
-            (BOB, {}),
-            (replace(ALICE, chain=(Hop("issuer", "bob", is_verified=True),)), {}),
-            (ALICE, {"handle": "x" * 22}),
-            (ALICE, {"handle": "../x"}),
-            (ALICE, {"pointer": "/no"}),
-        ):
+        for_bob = replace(ALICE, chain=(Hop("issuer", "bob", is_verified=True),))
+        odd = ({"handle": "x" * 22}, {"handle": "../x"}, {"pointer": "/no"})
+        for who, change in ((BOB, {}), (for_bob, {}), *((ALICE, one) for one in odd)):
             refused = await api.call("read_result", {**where, **change}, who)
             assert refused["isError"] is True
         assert (await api.call("read_result", {"handle": handle, "offset": -1}))["isError"] is True
