@@ -84,7 +84,7 @@ def answer(body: object, status: int = 200, **headers: str) -> Reply:
 
 
 def result(sent: Sent, value: object, **headers: str) -> Reply:
-    return answer({"jsonrpc": "2.0", "id": sent.body["id"], "result": value}, **headers)
+    return answer({"jsonrpc": "2.0", "id": sent.body["id"], "result": value}, 200, **headers)
 
 
 def error(sent: Sent, code: int, status: int, *, is_named: bool = True) -> Reply:
