@@ -7,6 +7,7 @@ operator gave for it become header, query parameter or cookie.
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from agent_gateway.identity.broker import Broker, ClientCredentials, PostForm, UpstreamCredential
 from agent_gateway.ports import Clock
@@ -15,6 +16,12 @@ from context_mesh.wire.plan import Secret
 from context_mesh.wire.security import chosen
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamUnreachable
+
+_LOCATIONS: Final[Mapping[str, Literal["header", "query", "cookie"]]] = {
+    "header": "header",
+    "query": "query",
+    "cookie": "cookie",
+}  # `security` reads no other place
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,6 @@ class SchemeSecrets:
             pair = f"{credential.username}:{credential.password}".encode()
             return Secret("header", "authorization", "Basic " + base64.b64encode(pair).decode())
         if scheme.kind == "apiKey" and scheme.location:
-            return Secret(scheme.location, scheme.parameter, credential.value)
+            return Secret(_LOCATIONS[scheme.location], scheme.parameter, credential.value)
         prefix = "Bearer" if scheme.kind != "http" or scheme.scheme == "bearer" else scheme.scheme.title()
         return Secret("header", "authorization", f"{prefix} {credential.value}")

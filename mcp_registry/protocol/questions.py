@@ -81,7 +81,8 @@ def missing_capability(question: Question) -> dict[str, object]:
 def read_input_required(result: Raw) -> InputRequired | None:
     """Return the interim result, or None when `result` is none.
 
-    Raises `msgspec.DecodeError` for one that is malformed, and `ValueError` beyond `MAX_QUESTIONS`.
+    Raises `msgspec.DecodeError` for one that is malformed, and `ValueError` beyond `MAX_QUESTIONS` or
+    for one that asks nothing and hands back nothing: nobody could go on from there.
     """
     if b"input_required" not in bytes(result):
         return None
@@ -92,6 +93,8 @@ def read_input_required(result: Raw) -> InputRequired | None:
     if len(asked) > MAX_QUESTIONS:
         raise ValueError(f"it asks more than {MAX_QUESTIONS} questions at once")
     state = None if isinstance(head.requestState, UnsetType) else head.requestState
+    if not asked and state is None:
+        raise ValueError("it asks for nothing")
     return InputRequired({key: Question(one.method, one.params) for key, one in asked.items()}, state)
 
 

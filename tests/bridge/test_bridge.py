@@ -14,7 +14,7 @@ from agent_gateway.ports import HttpRequest, HttpResponse
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 from mcp_registry.protocol.versions import META_CLIENT_CAPABILITIES, META_VERSION
 
-MODERN = {META_VERSION: "2026-07-28", META_CLIENT_CAPABILITIES: {}}
+MODERN: dict[str, object] = {META_VERSION: "2026-07-28", META_CLIENT_CAPABILITIES: {}}
 OPENED = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "g", "version": "1"}}
 SCHEMA = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
 
@@ -84,7 +84,7 @@ def answer(body: object, status: int = 200, **headers: str) -> Reply:
 
 
 def result(sent: Sent, value: object, **headers: str) -> Reply:
-    return answer({"jsonrpc": "2.0", "id": sent.body["id"], "result": value}, **headers)
+    return answer({"jsonrpc": "2.0", "id": sent.body["id"], "result": value}, 200, **headers)
 
 
 def error(sent: Sent, code: int, status: int, *, is_named: bool = True) -> Reply:
@@ -237,7 +237,7 @@ async def test_a_list_that_passes_by_is_remembered() -> None:
 
 
 async def test_what_comes_before_the_answer_is_handed_on_in_order() -> None:
-    asked = {"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}
+    asked: dict[str, object] = {"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}
     gate = Gate(
         session(lambda sent: stream(event(asked), event({"jsonrpc": "2.0", "id": sent.body["id"], "result": {}})))
     )

@@ -13,6 +13,7 @@ from agent_gateway.config.load import dump, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.config.schema import schema
 from agent_gateway.config.secret import Secret, SecretUnavailable
+from agent_gateway.config.upstream_mcp import McpUpstream
 from support.config_files import ENVIRON, MINIMAL, errors_of, findings_of, load_text, write_config
 
 BAD = """\
@@ -101,7 +102,9 @@ def test_a_small_file_loads_with_every_default(tmp_path: Path) -> None:
     assert loaded.findings == ()
     assert loaded.config.listeners.data.url == "http://127.0.0.1:8080"
     assert loaded.config.listeners.admin.token_audience == "http://127.0.0.1:8081"
-    assert loaded.config.upstreams["time"].isolated_by == "tenant"
+    time = loaded.config.upstreams["time"]
+    assert isinstance(time, McpUpstream)
+    assert time.isolated_by == "tenant"
     assert loaded.data_dir == tmp_path / "data"
     assert [policy.name for policy in loaded.policies] == ["main.cedar"]
     assert loaded.reveal(Secret("env", "PLANNER_SECRET")) == ENVIRON["PLANNER_SECRET"]

@@ -218,7 +218,7 @@ def test_a_subject_of_another_issuer_is_no_agent_of_ours_by_its_name(scene: Scen
 )
 def test_a_request_that_is_none_is_told_why(scene: Scene, form: dict[str, str], error: str) -> None:
     subject = {"subject_token": scene.arrived(ANA)} | form
-    assert error_of(scene.exchange("planner", subject.pop("subject_token"), **subject)) == error
+    assert error_of(scene.exchange("planner", subject.pop("subject_token"), None, **subject)) == error
 
 
 def test_an_expired_call_is_over(scene: Scene) -> None:

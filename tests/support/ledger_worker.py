@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent_gateway.ports import Charge
+from agent_gateway.ports import Charge, Told
 from agent_gateway.stores.leased_ledger import LeasedLedger
 from agent_gateway.stores.slots import acquire_slot
 from agent_gateway.stores.sqlite_ledger import SqliteLedger
@@ -33,9 +33,15 @@ class FileLog:
         self._file = path.open("ab", buffering=0)
 
     def append(self, record: Mapping[str, object]) -> int:
-        self._file.write(json.dumps(record).encode() + b"\n")
+        return self.append_line(json.dumps(record).encode(), record["kind"])
+
+    def append_line(self, line: bytes, kind: object) -> int:
+        self._file.write(line + b"\n")
         self._count += 1
         return self._count - 1
+
+    def when_durable(self, index: int, told: Told) -> None:
+        told(None)
 
     async def durable(self, index: int) -> None:
         return

@@ -89,6 +89,9 @@ def test_an_interim_result_may_have_a_state_alone_or_questions_alone() -> None:
 def test_a_malformed_or_endless_interim_result_is_refused() -> None:
     with pytest.raises(msgspec.DecodeError):
         read_input_required(Raw(b'{"resultType":"input_required","inputRequests":[]}'))
+    for nothing in (b'{"resultType":"input_required"}', b'{"resultType":"input_required","inputRequests":{}}'):
+        with pytest.raises(ValueError, match="asks for nothing"):
+            read_input_required(Raw(nothing))
     many = {str(number): {"method": "roots/list"} for number in range(MAX_QUESTIONS + 1)}
     with pytest.raises(ValueError, match="more than"):
         read_input_required(Raw(orjson.dumps({"resultType": "input_required", "inputRequests": many})))

@@ -93,10 +93,10 @@ def test_an_update_names_its_resource(params: bytes | None, uri: str | None) -> 
     ("capabilities", "lists"),
     [
         (b'{"tools":{"listChanged":true},"prompts":{},"resources":{"listChanged":true}}', {"tools", "resources"}),
-        (b'{"tools":{"listChanged":false},"x":1}', set()),
-        (b'{"tools":7}', set()),
-        (b"[]", set()),
-        (None, set()),
+        (b'{"tools":{"listChanged":false},"x":1}', set[str]()),
+        (b'{"tools":7}', set[str]()),
+        (b"[]", set[str]()),
+        (None, set[str]()),
     ],
 )
 def test_a_server_says_of_which_lists_it_tells(capabilities: bytes | None, lists: set[str]) -> None:
