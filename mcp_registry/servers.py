@@ -21,6 +21,7 @@ OWN: Final = "dev.agent-gateway/registry"
 MAX_DOCUMENT_BYTES: Final = 64 * 1024
 MAX_PUBLISHER_BYTES: Final = 4 * 1024
 MAX_ITEMS: Final = 32  # of packages, remotes, icons
+MAX_CURSOR_CHARS: Final = 255  # of a name or a version in it
 MAX_PAGE: Final = 100
 DEFAULT_PAGE: Final = 30
 
@@ -195,7 +196,7 @@ class Query:
 def read_query(asked: Mapping[str, str]) -> Query:
     """Return the query of a list; raises `BadRequest` (`invalid_params`) for what is none."""
     limit = asked.get("limit", str(DEFAULT_PAGE))
-    if not limit.isdigit() or len(limit) > 6 or not int(limit):
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 6 or not int(limit):
         raise _invalid("limit", f"a number from 1 to {MAX_PAGE}")
     since = None
     if "updated_since" in asked:
@@ -293,9 +294,9 @@ def _read_cursor(text: str) -> tuple[str, str]:
     except (ValueError, RecursionError):
         raise _invalid("cursor", "one that a page gave") from None
     parts = cast("list[object]", read) if isinstance(read, list) else []
-    if len(parts) != 2 or not isinstance(parts[0], str) or not isinstance(parts[1], str):
+    if len(parts) != 2 or not all(isinstance(part, str) and len(part) <= MAX_CURSOR_CHARS for part in parts):
         raise _invalid("cursor", "one that a page gave")
-    return parts[0], parts[1]
+    return cast("tuple[str, str]", tuple(parts))
 
 
 def _invalid(name: str, wanted: str) -> BadRequest:

@@ -27,7 +27,7 @@ from agent_gateway.upstreams.speak import deadline
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import Refusal, UpstreamFailed
+from gateway_policies.refusal import BadRequest, Refusal, UpstreamFailed, UpstreamUnreachable
 
 _MADE = PUSH | {Operation.LIST_TASKS, Operation.EXTENDED_CARD}  # answered by the gateway, from the agent's
 
@@ -139,7 +139,11 @@ class Sent:
         params: raw.Object | None = None
         if inbound.request.parts.push is not None:
             params, self.passing.hook = await with_hook(inbound, inbound.request.params)
-        response = await send(request_to(inbound, target, params))
+        try:
+            response = await send(request_to(inbound, target, params))
+        except (UpstreamUnreachable, BadRequest):  # the agent never heard of it; after a timeout it may still post
+            await self.passing.forget_hook()
+            raise
         return response if await self.passing.begin(response, target) else None
 
     async def _check_ids(self) -> None:

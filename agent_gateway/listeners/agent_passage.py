@@ -82,6 +82,7 @@ class Passing:
             self._exchange.status = "tool_error"
         else:
             await self._claim(told)
+        await self.forget_hook()
         passed = [(name, response.headers[name]) for name in _PASSED_BACK if name in response.headers]
         if self._passage is None:
             kind = response.headers.get(b"content-type", b"application/json")
@@ -89,6 +90,12 @@ class Passing:
             return
         answer = results.whole(self._passage, response.status, body)
         self._answer = (answer.http_status, answer.body, [(b"content-type", answer.content_type.encode()), *passed])
+
+    async def forget_hook(self) -> None:
+        """Forget a webhook that no task came of."""
+        if self.hook is not None:
+            hook, self.hook = self.hook, None
+            await self._inbound.gateway.push.forget(hook)
 
     async def stream(self, response: HttpResponse) -> UpstreamAnswer:
         """Pass the events on as they come."""

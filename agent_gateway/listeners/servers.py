@@ -65,7 +65,10 @@ class _Request:
         headers = check_head(self._scope["headers"], self._snapshot.head_rules)
         self._principal = await self._authenticate()
         path = self._scope["raw_path"].decode("latin-1").removeprefix(SERVERS_PREFIX)
-        parts = [unquote(part, errors="strict") for part in path.split("/")]
+        try:
+            parts = [unquote(part, errors="strict") for part in path.split("/")]
+        except UnicodeDecodeError:
+            raise NotFound("nothing is served here") from None
         body: Mapping[str, object] = {}
         if self._scope["method"] in ("POST", "PATCH"):
             check_json_post(headers)
@@ -110,10 +113,18 @@ class _Request:
 
     # --- what there is -----------------------------------------------------------------------
 
-    async def _entries(self) -> list[ServerEntry]:
-        published = await asyncio.to_thread(self._gateway.servers.entries)
-        urls = [route.resource for route in self._snapshot.routes.values()]
-        return [*self._served(), *(_with_remotes(entry, urls) for entry in published if self._may_see(entry))]
+    async def _entries(self, name: str = "") -> list[ServerEntry]:
+        """Return what this caller may see, of one server or (empty) of all."""
+        owner_key = _owner_key(self._principal) if self._principal is not None else ""
+        published = await asyncio.to_thread(self._gateway.servers.seen_by, owner_key, name)
+        routes = list(self._visible_routes())
+        # A remote that is hidden from the caller is dropped like one that never was: entries are no oracle.
+        urls = [route.resource for route in routes]
+        served = [_served_entry(self._snapshot, route, self._gateway.started_at) for route in routes]
+        return [
+            *(entry for entry in served if name in ("", entry.name)),
+            *(_with_remotes(entry, urls) for entry in published if self._may_see(entry)),
+        ]
 
     def _may_see(self, entry: ServerEntry) -> bool:
         """Whether a published entry is this caller's to see: its own, or an approved one of its tenant or operator."""
@@ -124,16 +135,16 @@ class _Request:
         tenant = entry.owner.partition("/")[0]
         return not entry.owner_key or (self._principal is not None and tenant == self._principal.tenant)
 
-    def _served(self) -> Iterator[ServerEntry]:
-        """Yield an entry for each endpoint of which this caller sees something."""
+    def _visible_routes(self) -> Iterator[Route]:
+        """Yield each endpoint of which this caller sees something."""
         snapshot, principal = self._snapshot, self._principal
         for route in snapshot.routes.values():
             items = [capability for kind in KINDS for capability in route.view.capabilities_of(kind)]
             if principal is None or snapshot.bundle.visible(principal, items, route=route.name):
-                yield _served_entry(snapshot, route, self._gateway.started_at)
+                yield route
 
     async def _versions(self, name: str) -> list[ServerEntry]:
-        found = [entry for entry in await self._entries() if entry.name == name]
+        found = await self._entries(name)
         if not found:
             raise NotFound("Server not found")
         return found

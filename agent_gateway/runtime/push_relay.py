@@ -73,6 +73,7 @@ class PushRelay:
         self._clock = clock
         self._first_pause_s = first_pause_s
         self._getaddrinfo = getaddrinfo
+        self._clients: dict[bool, ControlClient] = {}  # by whether webhooks may be private; making one reads key files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="push")
         self._nudge = asyncio.Event()
 
@@ -83,6 +84,11 @@ class PushRelay:
 
         Raises `BadRequest` (`invalid_params`) for one that nothing may be posted to, `TooMuch`.
         """
+        if not all(map(_fits_header, (webhook.token, webhook.scheme, webhook.credentials))):
+            raise BadRequest(
+                "a webhook's token, scheme and credentials are printable ASCII: they travel in headers",
+                code="invalid_params",
+            )
         await check_url(webhook.url, is_private=webhook.is_private, getaddrinfo=self._getaddrinfo)
         hook_id, secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
         sealed = self._seal(hook_id, where, webhook, secret)
@@ -147,6 +153,8 @@ class PushRelay:
         await self._run(lambda: self._store.prune(self._clock() - older_than_s))
 
     async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
         await self._run(self._store.close)
         self._thread.shutdown(wait=False)
 
@@ -164,13 +172,22 @@ class PushRelay:
         await self._run(lambda: self._store.done(delivery.id))
 
     async def _post(self, webhook: Webhook, body: bytes) -> None:
-        rules = EgressRules(allow_private=webhook.is_private)
-        async with ControlClient(rules, getaddrinfo=self._getaddrinfo, timeout_s=TIMEOUT_S) as client:
-            answer = await client.send(
-                "POST", webhook.url, headers=_headers(webhook), body=body, max_bytes=MAX_ANSWER_BYTES
-            )
+        client = await self._client(is_private=webhook.is_private)
+        answer = await client.send(
+            "POST", webhook.url, headers=_headers(webhook), body=body, max_bytes=MAX_ANSWER_BYTES
+        )
         if not 200 <= answer.status < 300:
             raise UpstreamFailed(f"the webhook answers with status {answer.status}", code="webhook_refused")
+
+    async def _client(self, *, is_private: bool) -> ControlClient:
+        def make() -> ControlClient:
+            rules = EgressRules(allow_private=is_private)
+            return ControlClient(rules, getaddrinfo=self._getaddrinfo, timeout_s=TIMEOUT_S)
+
+        if is_private not in self._clients:
+            made = await self._run(make)
+            self._clients.setdefault(is_private, made)
+        return self._clients[is_private]
 
     async def _failed(self, delivery: Delivery, refusal: Refusal) -> None:
         now = self._clock()
@@ -196,6 +213,10 @@ class PushRelay:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and (not text or text.isprintable())
 
 
 def _bound(hook_id: str, where: Where) -> bytes:

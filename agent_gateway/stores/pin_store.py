@@ -153,7 +153,7 @@ class PinStore:
     def _open(self) -> Generator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self._path, timeout=self._busy_timeout_s)) as db:
-                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_SCHEMA)
                 with db:

@@ -12,6 +12,7 @@ from agent_gateway.stores.task_store import Where
 
 MAX_HOOKS_PER_OWNER = 1000  # at one agent
 MAX_WAITING = 10_000  # deliveries, of all hooks
+MAX_WAITING_PER_OWNER = 1000  # so that one whose webhooks are dead takes nobody else's room
 MAX_DEAD = 1000  # dead letters that are kept, the newest
 
 
@@ -67,7 +68,7 @@ class PushStore(Protocol):
         ...
 
     def add(self, hook_id: str, body: bytes, now: float) -> bool:
-        """Queue an update; False when too many wait."""
+        """Queue an update; False when the hook is gone, or too many wait, in all or of its owner."""
         ...
 
     def take(self, now: float, lease_s: float, limit: int) -> Sequence[Delivery]:

@@ -7,11 +7,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
-from gateway_policies.refusal import BadRequest, Forbidden, NotFound, Unavailable
+from gateway_policies.refusal import BadRequest, Forbidden, NotFound, TooMuch, Unavailable
 from mcp_registry.servers import Approval, ServerEntry, Status
 
 BUSY_TIMEOUT_S = 5.0
 MAX_ENTRIES = 20_000
+MAX_ENTRIES_PER_OWNER = 500  # so that nobody fills the registry alone, nor the memory of whoever reads it
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS servers (
@@ -27,8 +28,9 @@ _COLUMNS = "document, owner, owner_key, approval, status, status_message, status
 class ServerStore:
     """The file `registry.db`. Methods are synchronous and raise `Unavailable` when it cannot be used."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, max_per_owner: int = MAX_ENTRIES_PER_OWNER) -> None:
         self._path = path
+        self._max_per_owner = max_per_owner
 
     def entries(self) -> list[ServerEntry]:
         """Return every version of every server."""
@@ -36,10 +38,21 @@ class ServerStore:
             rows = db.execute(f"SELECT {_COLUMNS} FROM servers ORDER BY name, version")  # noqa: S608 - our own columns
             return [_entry(row) for row in rows.fetchall()]
 
+    def seen_by(self, owner_key: str, name: str = "") -> list[ServerEntry]:
+        """Return approved versions and the owner's own, of one server or (empty) of all."""
+        where = "(approval = 'approved' OR (? <> '' AND owner_key = ?)) AND (? = '' OR name = ?)"
+        with self._open() as db:
+            rows = db.execute(
+                f"SELECT {_COLUMNS} FROM servers WHERE {where} ORDER BY name, version",  # noqa: S608 - our own words
+                (owner_key, owner_key, name, name),
+            )
+            return [_entry(row) for row in rows.fetchall()]
+
     def publish(self, entry: ServerEntry) -> None:
         """Keep a new version.
 
-        Raises `BadRequest` (`version_exists`) for one that is there, and `Forbidden` where the server is another's.
+        Raises `BadRequest` (`version_exists`) for one that is there, `Forbidden` where the server is another's, and
+        `TooMuch` for an owner who has too many.
         """
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
@@ -51,6 +64,11 @@ class ServerStore:
                     f"version {entry.version} of `{entry.name}` is published", code="version_exists",
                     hint="a version does not change: publish the next one",
                 )  # fmt: skip
+            (own,) = db.execute("SELECT count(*) FROM servers WHERE owner_key = ?", (entry.owner_key,)).fetchone()
+            if entry.owner_key and own >= self._max_per_owner:
+                raise TooMuch(
+                    f"one owner may publish {self._max_per_owner} versions", hint="an operator can import more"
+                )
             (count,) = db.execute("SELECT count(*) FROM servers").fetchone()
             if count >= MAX_ENTRIES:
                 raise Unavailable(f"the registry holds {MAX_ENTRIES} versions, and takes no more")
@@ -100,7 +118,7 @@ class ServerStore:
     def _open(self) -> Generator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)) as db:
-                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
                 db.execute("PRAGMA synchronous = FULL")
                 db.executescript(_SCHEMA)
                 with db:

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from agent_gateway.stores.push_store import MAX_DEAD, MAX_HOOKS_PER_OWNER, MAX_WAITING, Delivery, Hook
+from agent_gateway.stores.push_store import (
+    MAX_DEAD,
+    MAX_HOOKS_PER_OWNER,
+    MAX_WAITING,
+    MAX_WAITING_PER_OWNER,
+    Delivery,
+    Hook,
+)
 from agent_gateway.stores.sqlite_file import Connect, SqliteFile, connect, number
 from agent_gateway.stores.task_store import Owner, Where
 
@@ -23,15 +30,20 @@ MIGRATIONS = (
     """,
 )
 _COLUMNS = "id, tenant, owner, agent, skill, task, config_id, sealed, created_at"
+_WAITING_OF_OWNER = "SELECT COUNT(*) FROM hook h JOIN delivery d ON d.hook = h.id WHERE h.tenant = ? AND h.owner = ?"
 _Row = tuple[str, str, str, str, str, str, str, bytes, float]
 
 
 class SqlitePush:
     """`PushStore` in the file at `path`, made when it is missing."""
 
-    def __init__(self, path: Path, connect: Connect = connect, max_hooks: int = MAX_HOOKS_PER_OWNER) -> None:
+    def __init__(
+        self, path: Path, connect: Connect = connect, max_hooks: int = MAX_HOOKS_PER_OWNER,
+        max_waiting: int = MAX_WAITING_PER_OWNER,
+    ) -> None:  # fmt: skip
         self._file = SqliteFile(path, MIGRATIONS, "the store of webhooks", connect)
         self._max_hooks = max_hooks
+        self._max_waiting = max_waiting
 
     def put(self, hook: Hook) -> bool:
         where = hook.where
@@ -75,7 +87,11 @@ class SqlitePush:
 
     def add(self, hook_id: str, body: bytes, now: float) -> bool:
         with self._file.transaction() as db:
-            if number(db, "SELECT COUNT(*) FROM delivery") >= MAX_WAITING:
+            row = db.execute("SELECT tenant, owner FROM hook WHERE id = ?", (hook_id,)).fetchone()
+            owner = cast("tuple[str, str] | None", row)
+            if owner is None or number(db, "SELECT COUNT(*) FROM delivery") >= MAX_WAITING:
+                return False
+            if number(db, _WAITING_OF_OWNER, *owner) >= self._max_waiting:
                 return False
             db.execute("INSERT INTO delivery (hook, body, tries, due) VALUES (?, ?, 0, ?)", (hook_id, body, now))
         return True

@@ -6,6 +6,7 @@ A task that is taken up this way belongs to the call: nobody comes back to it la
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
@@ -42,7 +43,7 @@ from mcp_registry.protocol.lists import ItemKind
 
 ASK: Final = "ask"
 MAX_ROUNDS: Final = 8  # questions of the agent that one call answers
-MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+MAX_RESULT_BYTES: Final = 16 * 1024 * 1024  # of all that the agent says in one call
 POLL_S: Final = 0.5  # between two looks at a task whose agent does not wait for it
 _PLAIN: Final = Dialect("1.0", "JSONRPC")
 _ID: Final = b'"gateway"'
@@ -82,6 +83,15 @@ class _Outcome:
     state: State | None = None
     said: list[Object] = field(default_factory=list[Object])  # parts of messages and of the last status
     artifacts: dict[str, list[Object]] = field(default_factory=dict[str, list[Object]])
+    size_bytes: int = 0
+
+    def hear(self, size_bytes: int) -> None:
+        """Count what came in events; raises `UpstreamFailed` (`upstream_too_large`) past `MAX_RESULT_BYTES`."""
+        self.size_bytes += size_bytes
+        if self.size_bytes > MAX_RESULT_BYTES:
+            raise UpstreamFailed(
+                f"the agent says more than {MAX_RESULT_BYTES} bytes in one call", code="upstream_too_large"
+            )
 
     @property
     def is_waiting(self) -> bool:
@@ -160,8 +170,9 @@ class AgentTools:
 
     async def _converse(self, request: UpstreamRequest, sink: Sink, name: str, parts: list[Object]) -> _Outcome:
         outcome = _Outcome()
-        for number in range(MAX_ROUNDS):
-            message: dict[str, object] = {"messageId": f"{id(request):x}-{number}", "role": "ROLE_USER", "parts": parts}
+        for _ in range(MAX_ROUNDS):
+            # INVARIANT: never used twice: an agent may take a known id for a repeated message, and answer with its task
+            message: dict[str, object] = {"messageId": secrets.token_hex(16), "role": "ROLE_USER", "parts": parts}
             if outcome.task:
                 message |= {"taskId": outcome.task, "contextId": outcome.context}
             if name != ASK:
@@ -189,6 +200,7 @@ class AgentTools:
         frames, count = Frames(), 0
         try:
             async for chunk in response.chunks():
+                outcome.hear(len(chunk))
                 for frame in frames.feed(chunk):
                     if frame.data is None:
                         continue

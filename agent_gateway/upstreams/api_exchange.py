@@ -116,7 +116,9 @@ class ApiExchange:
 
 def _wait_s(answer: Answer, count: int) -> float:
     said = answer.headers.get("retry-after", "")
-    wanted = float(said) if said.isdigit() and len(said) < 5 else FIRST_WAIT_S * 1.5 ** min(count - 1, 8)
+    wanted = (
+        float(said) if said.isascii() and said.isdigit() and len(said) < 5 else FIRST_WAIT_S * 1.5 ** min(count - 1, 8)
+    )
     return min(max(wanted, 0.05), MAX_WAIT_S)
 
 

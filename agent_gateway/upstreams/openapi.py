@@ -37,6 +37,7 @@ from context_mesh.openapi.tool import Tool
 from context_mesh.wire.plan import Placing, Secret, plan
 from context_mesh.wire.read import Reading, Shape, read
 from context_mesh.wire.rest import rest_of
+from context_mesh.wire.secrecy import without
 from context_mesh.wire.spelling import BadArgument
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
@@ -227,7 +228,7 @@ class OpenApi:
             self._breaker.failed(UpstreamFailed("the API is behind a broken gateway", code="upstream_bad_gateway"))
         else:
             self._breaker.succeeded()
-        return read(answer, _with_fields(self._settings.shape, call))
+        return read(without(answer, secrets), _with_fields(self._settings.shape, call))
 
     async def _secrets(self, operation: Operation, principal: Principal) -> list[Secret]:
         """Return what the call carries; INVARIANT: no argument takes the place of any of it."""

@@ -3,6 +3,7 @@
 Values only. Proving it is the work of `agent_gateway.identity`.
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,8 +44,14 @@ class Principal:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """(tenant, issuer, client, subject): what returned ids are bound to."""
-        return (self.tenant, self.issuer, self.client_id, self.id)
+        """(tenant, issuer, client, subject): what returned ids are bound to.
+
+        INVARIANT: whoever acts for somebody is, for each of them, somebody else; the subject then names the chain.
+        """
+        return (self.tenant, self.issuer, self.client_id, self.id if not self.chain else self._chained())
+
+    def _chained(self) -> str:
+        return json.dumps([self.id, *([hop.issuer, hop.subject] for hop in self.chain)])
 
     @property
     def label(self) -> str:

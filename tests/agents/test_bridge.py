@@ -10,11 +10,12 @@ import pytest
 from msgspec import Raw
 
 from agent_gateway.ports import UpstreamRequest
+from agent_gateway.upstreams.agent_tools import MAX_RESULT_BYTES
 from support.agent_scenes import POLICY, agents_behind, caller
 from support.agent_servers import AgentServer
 from support.gateways import call, rpc
 from support.principals import ALICE
-from support.raw_agent import http, raw_agent, saying
+from support.raw_agent import STREAM, card, http, raw_agent, saying
 from support.scenes import check_books, of_kind
 
 AS_TOOLS = ", as_tools: true"
@@ -148,3 +149,32 @@ async def test_an_error_of_the_agent_is_one_of_the_tool(tmp_path: Path) -> None:
         answer = await call(ana, "worker__ask", {"message": "x"})
         assert answer["error"]["data"]["agent-gateway/refusal"]["code"] == "upstream_error"
         assert "127.0.0.1" not in str(answer)
+
+
+async def test_no_two_messages_have_the_same_id(tmp_path: Path) -> None:
+    """An agent that knows a message already may answer with the task of whoever sent it first."""
+    done = b'{"jsonrpc":"2.0","id":1,"result":{"task":{"id":"t","status":{"state":"TASK_STATE_COMPLETED"}}}}'
+    async with (
+        raw_agent(saying(http(done)), lambda url: card(url, capabilities={})) as agent,
+        agents_behind(tmp_path, [agent.entry("worker", AS_TOOLS)]) as running,
+    ):
+        upstream = running.worker.gateway.snapshot.upstreams["worker"]
+        params = {"name": Raw(b'"ask"'), "arguments": Raw(b'{"message":"x"}')}
+        asking = UpstreamRequest("tools/call", params, ALICE, timeout_s=60)
+        for _ in range(2):  # the same object: what lies at one place in memory after another
+            await upstream.request(asking, Answering(b"{}"))
+        ids = [orjson.loads(one.body)["params"]["message"]["messageId"] for one in agent.asked]
+        assert len(set(ids)) == 2
+
+
+async def test_an_agent_that_never_stops_talking_fills_no_memory(tmp_path: Path) -> None:
+    text = b"x" * (512 * 1024)
+    said = b'{"jsonrpc":"2.0","id":"gateway","result":{"message":{"messageId":"m","parts":[{"text":"%b"}]}}}' % text
+    async with (
+        raw_agent(saying(STREAM, *[b"data: %b\n\n" % said] * (1 + MAX_RESULT_BYTES // len(text)))) as agent,
+        agents_behind(tmp_path, [agent.entry("worker", AS_TOOLS)]) as running,
+        caller(running, "planner", "/mcp") as ana,
+    ):
+        answer = await tool(ana, "ask", "x")
+        assert answer["error"]["data"]["agent-gateway/refusal"]["code"] == "upstream_too_large"
+        check_books(await running.settled())

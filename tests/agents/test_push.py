@@ -196,6 +196,47 @@ async def test_what_does_not_arrive_is_tried_again_in_order_and_buried_in_the_en
         assert [body for _, body in hook.got] == [first, first, first, second], "a redirect is followed nowhere"
 
 
+async def _somewhere(host: str, port: int) -> list[Address]:
+    del host, port
+    return [(socket.AF_INET, "93.184.215.14")]
+
+
+@pytest.mark.requirement("a2a.push-relay")
+@pytest.mark.parametrize("odd", [{"token": "caf\u00e9"}, {"scheme": "Bearer\r\nx-admin: 1"}, {"credentials": "a\nb"}])
+async def test_what_no_header_can_carry_is_refused_when_it_is_registered(tmp_path: Path, odd: dict[str, str]) -> None:
+    """It would end the relay's work, again and again, for everybody."""
+    relay = PushRelay(SqlitePush(tmp_path / "push.db"), bytes(32), lambda: 100.0, getaddrinfo=_somewhere)
+    with pytest.raises(BadRequest, match="printable ASCII") as caught:
+        await relay.register(
+            Where(Owner("acme", "ana"), "worker"),
+            "t-1",
+            "",
+            Webhook("https://hooks.example/x", **odd),  # type: ignore[arg-type]
+        )
+    assert caught.value.code == "invalid_params"
+    await relay.aclose()
+
+
+@pytest.mark.requirement("a2a.push-relay")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b'{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"no"}}'),
+        http(b'{"jsonrpc":"2.0","id":1,"result":{"message":{"messageId":"m","role":"ROLE_AGENT","parts":[]}}}'),
+    ],
+)
+async def test_a_webhook_of_a_message_that_no_task_came_of_is_forgotten(tmp_path: Path, answer: bytes) -> None:
+    async with (
+        receiver() as hook,
+        raw_agent(saying(answer), pushing) as agent,
+        agents_behind(tmp_path, [agent.entry("worker", ON)]) as running,
+        caller(running, "planner") as ana,
+    ):
+        inline = {"configuration": {"taskPushNotificationConfig": hook_for(hook.url)}}
+        await rpc(ana, "SendMessage", {**message("x"), **inline})
+        assert await post(running, told(agent), UPDATE) == 404
+
+
 # --- where nothing is posted -------------------------------------------------------------------
 
 FORBIDDEN = [

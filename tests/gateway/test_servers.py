@@ -1,5 +1,6 @@
 """The registry's API through the whole gateway."""
 
+import base64
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ WEATHER: dict[str, Any] = {
         {"type": "streamable-http", "url": f"{PUBLIC_URL}/servers/raw/mcp"},
     ],
 }
+LONG_CURSOR = base64.urlsafe_b64encode(json.dumps(["a", f"1.0.0-{'9' * 5000}"]).encode()).decode()
 
 
 @asynccontextmanager
@@ -94,6 +96,16 @@ async def test_owners_publish_what_never_changes_and_operators_let_it_be_seen(tm
 
 
 @pytest.mark.requirement("registry.owners")
+async def test_what_one_publishes_does_not_tell_which_endpoints_are_hidden(tmp_path: Path) -> None:
+    hidden, unknown = f"{PUBLIC_URL}/servers/raw/mcp", f"{PUBLIC_URL}/servers/nothing/mcp"
+    guesses = {**WEATHER, "remotes": [{"type": "streamable-http", "url": url} for url in (hidden, unknown)]}
+    async with running(tmp_path) as gate, caller(gate, "spy") as eve:
+        made = await eve.post(f"{BASE}/publish", json=guesses)
+        assert made.status_code == 200
+        assert "remotes" not in made.json()["server"]
+
+
+@pytest.mark.requirement("registry.owners")
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -105,7 +117,10 @@ async def test_owners_publish_what_never_changes_and_operators_let_it_be_seen(tm
         ("PUT", "servers/a%2Fb/versions/1.0.0", None, 501),
         ("DELETE", "servers/a%2Fb/versions/1.0.0", None, 501),
         ("GET", "servers?limit=none", None, 400),
+        ("GET", "servers?limit=%C2%B2", None, 400),
         ("GET", "servers?cursor=forged", None, 400),
+        ("GET", f"servers?cursor={LONG_CURSOR}", None, 400),
+        ("GET", "servers/a%FFb/versions", None, 404),
         ("GET", "servers/a%2Fb/versions/latest", None, 404),
         ("GET", "elsewhere", None, 404),
     ],

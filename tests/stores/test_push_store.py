@@ -12,7 +12,7 @@ from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.task_store import Owner, Where
 
 STORES: Mapping[str, Callable[[Path], PushStore]] = {
-    "sqlite": lambda path: SqlitePush(path / "push.db", max_hooks=3),
+    "sqlite": lambda path: SqlitePush(path / "push.db", max_hooks=3, max_waiting=3),
 }
 ANA, BEN = (Where(Owner("acme", name), "worker") for name in ("ana", "ben"))
 HOOK = Hook("h1", ANA, "t1", "c1", b"sealed", 1.0)
@@ -84,3 +84,11 @@ def test_what_is_forgotten_takes_its_updates_with_it(store: PushStore) -> None:
     assert [one.hook for one in store.take(1.0, 1.0, 10)] == ["h2"]
     store.drop("h2")
     assert (store.get("h2"), store.take(99.0, 1.0, 10)) == (None, [])
+
+
+def test_what_waits_for_one_owner_takes_nobody_elses_room(store: PushStore) -> None:
+    store.put(HOOK)
+    store.put(replace(HOOK, id="h2", config_id="c2"))
+    store.put(replace(HOOK, id="b", where=BEN))
+    assert [store.add(name, b"x", 1.0) for name in ("h1", "h2", "h1", "h2", "b")] == [True, True, True, False, True]
+    assert not store.add("nobody", b"x", 1.0)
