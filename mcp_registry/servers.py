@@ -33,8 +33,9 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+")
 _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
 _SEMVER: Final = re.compile(r"(\d{1,18})\.(\d{1,18})\.(\d{1,18})(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 _SHA256: Final = re.compile(r"[a-f0-9]{64}")
-_PACKAGE_TYPES: Final = frozenset({"npm", "pypi", "cargo", "oci", "nuget", "mcpb"})
-_REMOTE_TYPES: Final = frozenset({"streamable-http", "sse"})
+# Sequences: what is looked for in them may be any JSON value, hashable or not.
+_PACKAGE_TYPES: Final = ("npm", "pypi", "cargo", "oci", "nuget", "mcpb")
+_REMOTE_TYPES: Final = ("streamable-http", "sse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _package(package: Mapping[str, object]) -> str:
     if (kind == "mcpb" or digest is not None) and not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
         return "fileSha256: 64 hexadecimal digits"
     transport = package.get("transport")
-    kinds = _REMOTE_TYPES | {"stdio"}
+    kinds = (*_REMOTE_TYPES, "stdio")
     if not isinstance(transport, dict) or cast("dict[str, object]", transport).get("type") not in kinds:
         return f"transport: a type of {', '.join(sorted(kinds))}"
     return ""

@@ -256,6 +256,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.card-drift": Requirement(
         "issue 4.2", "a changed card is told apart by what it changes: endpoints, skills, security"
     ),
+    "a2a.card-approval": Requirement("issue 4.2", "a changed card is served when an operator approved it, not before"),
     "a2a.card-signatures": Requirement(
         "A2A 8.4", "cards are signed so that the SDK verifies them, and verified on our own terms"
     ),

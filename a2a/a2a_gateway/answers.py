@@ -22,7 +22,7 @@ Kind = Literal["task", "message", "status-update", "artifact-update"]
 WRAPPERS: Final[Mapping[str, Kind]] = {
     "task": "task", "message": "message", "statusUpdate": "status-update", "artifactUpdate": "artifact-update",
 }  # fmt: skip
-_KINDS: Final[Mapping[object, Kind]] = {kind: kind for kind in WRAPPERS.values()}
+_KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in WRAPPERS.values()}
 
 
 class State(StrEnum):
@@ -104,7 +104,8 @@ def unwrapped(result: Object) -> tuple[Kind, Object] | None:
         inner = result.get(name)
         if isinstance(inner, dict):
             return kind, cast("Object", inner)
-    named = _KINDS.get(result.get("kind"))
+    kind = result.get("kind")
+    named = _KINDS.get(kind) if isinstance(kind, str) else None
     if named is not None:
         return named, result
     status = result.get("status")

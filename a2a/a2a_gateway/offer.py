@@ -172,7 +172,7 @@ def _capabilities(card: Card, offer: Offer) -> Object:
     kept["pushNotifications"] = card.is_pushing and offer.is_pushing
     if offer.has_extended and offer.shape != "0.3":
         kept["extendedAgentCard"] = True
-    ours = {extension.get("uri") for extension in offer.extensions}
+    ours = [extension.get("uri") for extension in offer.extensions]  # an agent's `uri` may be anything, hashable or not
     extensions = [
         one for one in items(member(card.raw, "capabilities"), "extensions") if one.get("uri") not in ours
     ] + list(offer.extensions)

@@ -9,6 +9,7 @@ Source: A2A 1.0.1, 4.6 "Extensions"; issue 4.3.
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+import msgspec
 from msgspec import Raw
 
 from a2a_gateway import raw
@@ -61,16 +62,27 @@ def required() -> BadRequest:
 
 
 def with_skill(params: Mapping[str, Raw], skill_id: str) -> raw.Object:
-    """Return a message's params with the skill written into its metadata, in place of any that stood there."""
+    """Return a message's params with the skill written into its metadata, in place of any that stood there.
+
+    Raises `BadRequest` (code `invalid_params`) for metadata that are no object.
+    """
     message = raw.members(params["message"])
-    metadata = raw.members(message["metadata"]) if _is_there(message, "metadata") else {}
+    metadata = _metadata(message) or {}
     named_skill = raw.write({MEMBER: skill_id})
     message = raw.edit(message, {"metadata": raw.write(raw.edit(metadata, {EXTENSION: named_skill}))})
     changed = raw.edit(params, {"message": raw.write(message)})
-    if _is_there(params, "metadata"):
-        changed["metadata"] = raw.write(raw.edit(raw.members(params["metadata"]), {EXTENSION: None}))
+    outer = _metadata(params)
+    if outer is not None:
+        changed["metadata"] = raw.write(raw.edit(outer, {EXTENSION: None}))
     return changed
 
 
-def _is_there(holder: Mapping[str, Raw], name: str) -> bool:
-    return name in holder and bytes(holder[name]) != b"null"
+def _metadata(holder: Mapping[str, Raw]) -> raw.Object | None:
+    """Return the metadata of a message or of its params, None where there are none."""
+    value = bytes(holder.get("metadata", Raw(b"null")))
+    if value == b"null":
+        return None
+    try:
+        return raw.members(value)
+    except msgspec.DecodeError:
+        raise invalid("`metadata` must be an object") from None

@@ -91,11 +91,14 @@ class Capabilities(Shown):
     items: list[CapabilityShown]
 
 
+PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card"]
+
+
 class PinShown(Shown):
     """One definition that is withheld."""
 
     upstream: str
-    what: Literal["tools", "prompts", "resources", "resource_templates"]
+    what: PinnedKind
     name: str
     """The upstream's own word for it."""
     state: Literal["pending", "rejected"]
@@ -114,7 +117,7 @@ class PinJudged(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     upstream: str = Field(min_length=1, max_length=MAX_NAME)
-    what: Literal["tools", "prompts", "resources", "resource_templates"] = "tools"
+    what: PinnedKind = "tools"
     name: str = Field(min_length=1, max_length=MAX_CAPABILITY)
     pin: str = Field(min_length=1, max_length=MAX_NAME)
     verdict: Literal["approved", "rejected"]

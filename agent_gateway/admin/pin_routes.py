@@ -11,6 +11,7 @@ from agent_gateway.audit import records
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.keeper import Keeper
+from agent_gateway.runtime.pinning import CARD
 from agent_gateway.stores.pin_store import PinStore, Place, Waiting
 from agent_gateway.telemetry.logs import log
 from gateway_policies import pins
@@ -45,6 +46,8 @@ def pin_routes(gateway: Gateway, keeper: Keeper, data: DataDir, readers: Readers
         await gateway.services.recorder.durable(index)
         log(logging.INFO, "a definition was judged", operator=operator, verdict=said.verdict, upstream=said.upstream)
         await keeper.reconsider(gateway, said.upstream)
+        if said.what == CARD:
+            keeper.nudge(said.upstream)  # a card is taken when the agent is looked at
         return [pin_shown(one) for one in await readers.read(store.waiting)]
 
     return router

@@ -14,8 +14,10 @@ app = typer.Typer(help="See and judge definitions that changed, or wait to be ap
 _PINS = TypeAdapter(list[PinShown])
 
 UpstreamArgument = Annotated[str, typer.Argument(help="The upstream.")]
-NameArgument = Annotated[str, typer.Argument(help="Its own word for the tool, prompt or resource.")]
-WhatOption = Annotated[str, typer.Option("--what", help="tools, prompts, resources or resource_templates.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Its own word for the tool, prompt or resource; the host of an agent's card.")
+]
+WhatOption = Annotated[str, typer.Option("--what", help="tools, prompts, resources, resource_templates or card.")]
 PinOption = Annotated[str, typer.Option("--pin", help="The digest you looked at. Default: the one that waits now.")]
 
 

@@ -9,6 +9,7 @@ from a2a_gateway import raw
 from a2a_gateway.answers import tell
 from a2a_gateway.parts import Push
 from agent_gateway.audit import records
+from agent_gateway.errors import wire_form
 from agent_gateway.listeners.agent_inbound import AgentInbound
 from agent_gateway.listeners.agent_refusals import task_not_found
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
@@ -88,7 +89,7 @@ async def serve_push(gateway: Gateway, snapshot: Snapshot, scope: Scope, receive
     except ClientGone:
         return
     except Refusal as refusal:
-        status = {"not_found": 404, "too_large": 413, "too_much": 429}.get(refusal.code, 400)
+        status = wire_form(refusal).http_status
         client = scope.get("client")
         origin = records.Origin("a2a-push", str(client[0]) if client else "")
         gateway.record_refusal(refusal.code, status, origin, None)

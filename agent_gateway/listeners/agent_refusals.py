@@ -52,6 +52,9 @@ def other_tenant() -> BadRequest:
 
 
 def is_telling(body: bytes, config: A2aUpstream) -> bool:
-    """Say whether an error names a host that callers may not know of."""
-    hosts = {urlsplit(url).netloc for url in config.urls().values()}
-    return any(host.encode() in body for host in hosts if host)
+    """Say whether an error names a host that callers may not know of, with its port or, a full name, without."""
+    places = [urlsplit(url) for url in config.urls().values()]
+    hosts = {place.netloc.lower() for place in places}
+    hosts |= {host for place in places if "." in (host := place.hostname or "") or ":" in host}
+    told = body.lower()
+    return any(host.encode() in told for host in hosts if host)

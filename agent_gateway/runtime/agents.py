@@ -1,9 +1,10 @@
 """Agents as they are served: from configuration and card to capabilities, target and endpoints.
 
-The card that was seen first is the approved one. One that differs later is told as a finding, and
-what was approved goes on being served until a restart.
+The card that was seen first is the approved one, for every worker and after every restart. One that
+differs later is told as a finding, and served once an operator has approved it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -18,6 +19,7 @@ from agent_gateway.identity.card_keys import check_card, keys_of
 from agent_gateway.identity.delegation import check_chain
 from agent_gateway.identity.metadata import Endpoints
 from agent_gateway.ports import AgentUpstream, Listed
+from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.snapshot import AgentRoute, RemoteAgent, Target
 from agent_gateway.upstreams.a2a_http import HttpAgent
@@ -77,6 +79,20 @@ async def look_at_agent(
     if approved is None or cards.pin(agent.name, card.raw) == cards.pin(agent.name, approved.raw):
         return SeenCard(approved or card)
     return SeenCard(approved, card)
+
+
+async def held_to_pin(
+    pinning: Pinning, name: str, config: A2aUpstream, seen: SeenCard, before: SeenCard | None
+) -> SeenCard:
+    """Return what an agent showed with the card that is approved, whatever this worker saw first."""
+    shown = seen.latest or seen.approved
+    if seen.missing or shown is None:
+        return seen
+    try:
+        approved = await asyncio.to_thread(pinning.card, name, urlsplit(config.url).netloc, shown)
+    except Refusal as refusal:  # what was approved cannot be told: nothing new is served
+        return SeenCard(before.approved if before is not None else None, missing=refusal.message)
+    return SeenCard(approved) if approved is shown else SeenCard(approved, shown)
 
 
 def agents_of(
@@ -204,7 +220,8 @@ def _checking(name: str, acts_as: str | None, max_chain: int) -> Callable[[Princ
 def drifts_of(agents: Mapping[str, RemoteAgent]) -> list[str]:
     """Return a sentence for each agent whose card is another one than was approved."""
     return [
-        f"the card of agent `{agent.name}` has changed and the approved one is served: {agent.drift}"
+        f"the card of agent `{agent.name}` has changed and the approved one is served: {agent.drift}; "
+        "`agent-gateway pins diff` shows it"
         for agent in agents.values()
         if agent.drift
     ]

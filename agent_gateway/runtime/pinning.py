@@ -3,13 +3,18 @@
 Runs in a worker thread: it reads and writes the store of pins.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
+from a2a_gateway import cards
+from a2a_gateway.cards import Card
 from agent_gateway.ports import Clock
-from agent_gateway.stores.pin_store import Pinned, PinStore
+from agent_gateway.stores.pin_store import Pinned, PinStore, Place
 from mcp_registry.definitions import Definition, Finding
 from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.quarantine import Held, Judged, Mode, judge
+
+CARD = "card"
 
 
 class Pinning:
@@ -33,6 +38,21 @@ class Pinning:
         }
         findings = (Finding(upstream, one.native, _why(one), kind) for kind, all_of in held.items() for one in all_of)
         return {kind: frozenset(one.native for one in all_of) for kind, all_of in held.items()}, tuple(findings)
+
+    def card(self, agent: str, where: str, shown: Card) -> Card:
+        """Return the card of an agent that is served: the first that it showed there, or what an operator approved.
+
+        where  host and port that messages go to: at another one it is another agent, seen for the first time
+        Raises `Unavailable` when the store cannot be used, and like `cards.parse`.
+        """
+        now, place = self._clock(), Place(agent, CARD, where)
+        one = Pinned(where, cards.pin(agent, shown.raw), json.dumps(shown.raw).encode())
+        approved = self._store.approved(agent, CARD)
+        if where not in approved:
+            approved = self._store.trust(agent, CARD, [one], now)
+        is_approved = approved[where] == one.pin
+        self._store.wait(agent, CARD, [] if is_approved else [one], now)
+        return shown if is_approved else cards.parse(self._store.definition(place))
 
     def _judged(self, upstream: str, kind: ItemKind, definitions: Sequence[Definition], mode: Mode) -> Judged:
         now = self._clock()

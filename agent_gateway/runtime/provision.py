@@ -28,6 +28,7 @@ from agent_gateway.runtime.agents import (
     agents_of,
     bridges_of,
     drifts_of,
+    held_to_pin,
     look_at_agent,
     paths_of,
     routes_of,
@@ -256,6 +257,8 @@ async def look_at(
     if isinstance(upstream, HttpAgent):
         itself, shown = service_principal(loaded.config), before.card if before is not None else None
         card = await look_at_agent(upstream, itself, shown, card_keys_of(loaded, name))
+        if pinning is not None and isinstance(config, A2aUpstream):
+            card = await held_to_pin(pinning, name, config, card, shown)
         seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=tools_of(loaded.config, name, card))
         return await look_back(loaded, name, seen)
     try:

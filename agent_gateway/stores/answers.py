@@ -38,10 +38,16 @@ class KeptAnswers:
         self._limits = limits or AnswerLimits()
 
     def keep(self, owner: Sequence[str], whole: object) -> str:
-        """Keep a JSON value, a text or bytes; return its handle, empty when there is no room for it."""
+        """Keep a JSON value, a text or bytes; return its handle, empty when there is no room for it, or no disk."""
         payload = b"b" + whole if isinstance(whole, bytes) else b"j" + json.dumps(whole, ensure_ascii=True).encode()
         if len(payload) > self._limits.max_answer:
             return ""
+        try:
+            return self._written(owner, payload)
+        except OSError:  # the call has been made, and its answer is worth more than the rest of it
+            return ""
+
+    def _written(self, owner: Sequence[str], payload: bytes) -> str:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._swept() + len(payload) > self._limits.max_total:
             return ""

@@ -73,6 +73,17 @@ class PinStore:
             rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
             return dict(rows.fetchall())
 
+    def definition(self, place: Place) -> bytes:
+        """Return the approved definition; raises `NotFound` when none was."""
+        with self._open() as db:
+            row = db.execute(
+                "SELECT definition FROM approved WHERE upstream = ? AND kind = ? AND native = ?",
+                (place.upstream, place.kind, place.native),
+            ).fetchone()
+        if row is None:
+            raise NotFound(f"nothing of `{place.upstream}` was approved as `{place.native}`")
+        return bytes(row[0])
+
     def trust(self, upstream: str, kind: str, first: Iterable[Pinned], at: float) -> dict[str, str]:
         """Approve definitions of names that have none; return the approved pins, other workers' too."""
         with self._open() as db:

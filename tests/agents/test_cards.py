@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from agent_gateway.identity.api_keys import new_api_key
+from agent_gateway.stores.pin_store import PinStore
 from support.agent_scenes import V1, agents_behind, caller, message, rpc
 from support.agent_servers import AgentServer
 from support.gateways import PUBLIC_URL
@@ -125,6 +126,26 @@ async def test_a_card_that_drifts_is_told_and_the_approved_one_goes_on(tmp_path:
         assert (await ana.get(CARD)).headers["etag"] == before
         await rpc(ana, "SendMessage", message("x"))
         assert agent.asked[-1].line.startswith(b"POST /rpc ")
+
+
+@pytest.mark.requirement("a2a.card-approval")
+async def test_a_restart_approves_no_card(tmp_path: Path) -> None:
+    sneaky: dict[str, Any] = {"skills": [*SKILLS, {**SKILLS[0], "id": "sneak"}]}
+    async with raw_agent(saying(http(b"{}")), new_only) as agent:
+        async with agents_behind(tmp_path, [agent.entry("worker")]) as running, caller(running, "planner") as ana:
+            before = (await ana.get(CARD)).headers["etag"]
+        agent.card = card(agent.url, **sneaky)
+        async with agents_behind(tmp_path, [agent.entry("worker")]) as running, caller(running, "planner") as ana:
+            assert (await ana.get(CARD)).headers["etag"] == before
+            gateway, store = running.worker.gateway, PinStore(tmp_path / "data" / "pins.db")
+            assert "skills" in gateway.snapshot.agents["worker"].drift
+            (waiting,) = store.waiting()
+            assert (waiting.place.upstream, waiting.place.kind) == ("worker", "card")
+            store.approve(waiting.place, waiting.pin, "ops", 1.0)
+            await running.worker.keeper.refresh(gateway)
+            assert (await ana.get(CARD)).headers["etag"] != before
+            assert not gateway.snapshot.agents["worker"].drift
+            assert store.waiting() == []
 
 
 async def test_an_agent_whose_card_never_came_is_not_there_and_comes_when_it_does(tmp_path: Path) -> None:

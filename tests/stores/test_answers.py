@@ -36,6 +36,11 @@ def test_an_answer_is_gone_after_a_while_and_makes_room(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_disk_that_keeps_nothing_costs_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert KeptAnswers(tmp_path / "file" / "answers", FakeClock()).keep(ALICE, "x") == ""
+
+
 def test_only_its_user_may_read_the_files(tmp_path: Path) -> None:
     answers = KeptAnswers(tmp_path / "a", FakeClock())
     answers.keep(ALICE, "secret")

@@ -18,6 +18,11 @@ def told(value: Any) -> Told:
     return tell(json.dumps(value).encode())
 
 
+@pytest.mark.parametrize("kind", [{}, [], 7, None])
+def test_a_kind_that_is_no_text_is_none(kind: Any) -> None:
+    assert told({**OLD_TASK, "kind": kind}).seen == (DONE,)
+
+
 @pytest.mark.requirement("a2a.states-are-seen")
 @pytest.mark.parametrize(
     ("result", "seen"),

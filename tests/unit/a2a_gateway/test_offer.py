@@ -45,6 +45,12 @@ def test_no_byte_of_the_agent_s_whereabouts_is_served(raw: dict[str, Any], shape
         assert "signatures" not in written
 
 
+@pytest.mark.parametrize("uri", [[], {}, 7, None])
+def test_an_extension_with_an_odd_name_is_served_like_any(uri: Any) -> None:
+    written = write(read({**NEW, "capabilities": {"extensions": [{"uri": uri}]}}), offer())
+    assert json.loads(json.dumps(written))["capabilities"]["extensions"] == [{"uri": uri}]
+
+
 @pytest.mark.requirement("a2a.card-leads-here")
 @pytest.mark.parametrize("raw", [NEW, OLD, DUAL], ids=["new", "old", "both"])
 def test_a_client_of_1_0_finds_the_gateway_alone(raw: dict[str, Any]) -> None:

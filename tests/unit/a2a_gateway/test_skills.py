@@ -56,6 +56,14 @@ def test_the_gateway_s_word_replaces_the_caller_s() -> None:
     assert bytes(again["metadata"]) == b"null"
 
 
+@pytest.mark.parametrize("odd", ["x", 7, [], True])
+def test_metadata_that_are_no_object_are_the_callers_mistake(odd: Any) -> None:
+    for inbound in (sent({"metadata": odd}), sent({}, metadata=odd)):
+        with pytest.raises(BadRequest, match="`metadata` must be an object"):
+            with_skill(inbound.params, "search")
+    assert "metadata" not in json.loads(bytes(raw.write(with_skill(sent({}).params, "search"))))
+
+
 def test_the_extension_is_declared() -> None:
     assert declaration(["a"], is_required=True)["params"] == {"skills": ["a"]}
     assert required().code == "extension_required"
