@@ -13,26 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agent_gateway.cli import (
-    add,
-    audit,
-    budget,
-    call,
-    check,
-    connect,
-    doctor,
-    explain,
-    init,
-    key,
-    ls,
-    mesh,
-    pins,
-    registry,
-    schema,
-    stdio,
-    token,
-    up,
-)
+from agent_gateway.cli.commands import Lazy
 from agent_gateway.cli.session import DEFAULT_CONFIG, Failure, Session, stderr
 from agent_gateway.config.problems import ConfigErrors
 from gateway_policies.refusal import Refusal
@@ -41,30 +22,12 @@ PROGRAM = "agent-gateway"
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Lazy,
     help="One governed endpoint between AI agents and everything they call.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("up")(up.up)
-app.command("add")(add.add)
-app.command("ls")(ls.ls)
-app.command("call")(call.call)
-app.command("token")(token.token)
-app.command("explain")(explain.explain)
-app.command("who-can")(explain.who_can)
-app.command("budget")(budget.budget)
-app.add_typer(audit.app, name="audit")
-app.add_typer(pins.app, name="pins")
-app.add_typer(registry.app, name="registry")
-app.add_typer(mesh.app, name="mesh")
-app.command("connect")(connect.connect)
-app.command("stdio")(stdio.stdio)
-app.command("doctor")(doctor.doctor)
-app.add_typer(key.app, name="key")
-app.command("schema")(schema.schema)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -100,6 +63,8 @@ def _tell(message: str, hint: str, *, as_json: bool) -> None:
 
 
 def _tell_problems(error: ConfigErrors, *, as_json: bool) -> None:
+    from agent_gateway.cli import check  # only who has problems waits for it
+
     check.report(check.Report(errors=error.errors, findings=error.findings), as_json=as_json)
 
 

@@ -24,13 +24,19 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 class Watch:
-    """Waits until the files named by `paths` differ from when they were last looked at."""
+    """Waits until the files named by `paths` differ from when they were last looked at.
 
-    def __init__(self, paths: Callable[[], Iterable[Path]], poll_every_s: float = POLL_EVERY_S) -> None:
+    seen  their fingerprint from before they were read, so that a change while they are put to use is noticed;
+          None: what they are now counts as known
+    """
+
+    def __init__(
+        self, paths: Callable[[], Iterable[Path]], poll_every_s: float = POLL_EVERY_S, seen: str | None = None
+    ) -> None:
         self._paths = paths
         self._poll_every_s = poll_every_s
         self._nudged = asyncio.Event()
-        self._seen = fingerprint(paths())
+        self._seen = fingerprint(paths()) if seen is None else seen
 
     def nudge(self) -> None:
         """End the wait at once, changed or not (SIGHUP)."""

@@ -42,7 +42,7 @@ from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
 from agent_gateway.runtime.task_books import open_task_books
-from agent_gateway.runtime.watch import Watch
+from agent_gateway.runtime.watch import Watch, fingerprint
 from agent_gateway.stores.pin_store import PinStore
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
@@ -84,6 +84,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         guards = TokenGuards(used, Throttle(clock=clock))
         pinning = Pinning(PinStore(data.pins), clock)
         keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers, pinning)
+        before = await asyncio.to_thread(fingerprint, loaded.watched)  # to start takes as long as upstreams are slow
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
@@ -93,7 +94,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
             services.on_end = _offering(spans)
         sealer = Sealer(data.keys, clock=clock)
         gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), task_books, _siblings(books.slot))
-        watch, key_life_s = Watch(lambda: keeper.loaded.watched), loaded.config.token_service.key_rotation_days * _DAY_S
+        watch, key_life_s = Watch(lambda: keeper.loaded.watched, seen=before), _key_life_s(loaded)
         gateway.siblings.on("reload", watch.nudge)
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
@@ -191,6 +192,10 @@ async def _rotate_keys(keys: SigningKeys, sealer: Sealer, age_s: float) -> None:
         await asyncio.sleep(_ROTATE_EVERY_S)
         await asyncio.to_thread(keys.rotate_if_due, age_s)
         await asyncio.to_thread(sealer.rotate_if_due)
+
+
+def _key_life_s(loaded: Loaded) -> float:
+    return loaded.config.token_service.key_rotation_days * _DAY_S
 
 
 def _spans(loaded: Loaded) -> Spans | None:

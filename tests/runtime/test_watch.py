@@ -16,6 +16,15 @@ async def test_a_changed_file_ends_the_wait(tmp_path: Path) -> None:
         await waiting
 
 
+async def test_a_change_between_reading_and_watching_ends_the_wait(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("a")
+    before = fingerprint([file])
+    file.write_text("b")
+    async with asyncio.timeout(5):
+        await Watch(lambda: [file], poll_every_s=0.01, seen=before).changed()
+
+
 async def test_a_nudge_ends_the_wait_without_a_change(tmp_path: Path) -> None:
     watch = Watch(lambda: [tmp_path / "missing"], poll_every_s=60)
     waiting = asyncio.ensure_future(watch.changed())

@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint
 from agent_gateway.audit.reader import records
 from agent_gateway.audit.verify import Report, verify_directory
 from agent_gateway.runtime.books import DataDir, signer_of
+from agent_gateway.runtime.siblings import RUN_DIR
 from agent_gateway.stores.sqlite_ledger import read_usage
 from support.gateways import META, VERSION
 from support.scenes import FILES, PLANNER_SECRET, Records
@@ -27,7 +28,7 @@ from support.scenes import FILES, PLANNER_SECRET, Records
 ROOT = Path(__file__).parents[2]
 ORIGIN = "processes.test"
 NOTHING: Mapping[str, object] = {}
-_CHANCES = 400  # looks at a starting gateway, 25 ms apart
+_CHANCES = 2400  # looks at a starting gateway, 25 ms apart
 
 
 def free_port() -> int:
@@ -95,7 +96,7 @@ class Process:
         return DataDir(self.folder / "data")
 
     async def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until every worker answers, its siblings too."""
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "policies", "a2a"))}
         command = [sys.executable, "-m", "agent_gateway.cli.main", "-c", str(self.folder / "gateway.yaml"), "up"]
         if self.workers > 1:
@@ -106,15 +107,25 @@ class Process:
             )
         for _ in range(_CHANCES):
             with suppress(OSError, Died):
-                if (await self.get("/healthz"))[0] == 200 and self._books() >= self.workers:
+                if (await self.get("/healthz"))[0] == 200 and self._reachable() >= self.workers:
                     break
             assert self.child.returncode is None, self.log()
             await anyio.sleep(0.025)
+        else:
+            raise AssertionError("it does not serve: " + self.log())
         if not self.token:
             self.token = await self.fetch_token()
 
-    def _books(self) -> int:
-        return len(list(self.data.audit.glob("*.db")))
+    def _reachable(self) -> int:
+        """Return how many workers serve: one that answered, or of several those that their siblings can reach."""
+        assert self.child is not None
+        if self.workers == 1:
+            return 1
+        with suppress(psutil.Error):
+            for worker in psutil.Process(self.child.pid).children():
+                if directory := worker.environ().get(RUN_DIR):
+                    return len(list(Path(directory).glob("*.sock")))
+        return 0
 
     def log(self) -> str:
         """Return all that it ever wrote to its terminal."""
