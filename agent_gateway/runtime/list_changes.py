@@ -50,7 +50,7 @@ def _begin(gateway: Gateway, name: str, upstream: McpUpstream, nudge: Nudge) -> 
 
 
 async def _listen(gateway: Gateway, upstream: McpUpstream, heard: Heard) -> None:
-    """Listen to an upstream that says it tells of its lists; one that is away is asked again later."""
+    """Listen to an upstream that may tell of its lists; one that is away is asked again later."""
     principal = service_principal(gateway.snapshot.config)
     while True:
         try:
@@ -58,7 +58,7 @@ async def _listen(gateway: Gateway, upstream: McpUpstream, heard: Heard) -> None
         except Refusal:
             await asyncio.sleep(ASK_AGAIN_AFTER_S)
             continue
-        lists = told_lists(info.capabilities)
+        lists = told_lists(info.capabilities, info.era)
         if lists:
             await upstream.listen(Listen(principal, lists), heard)
         return

@@ -35,7 +35,7 @@ from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.errors import INVALID_REQUEST
 from mcp_registry.protocol.outbound import Speaker
-from mcp_registry.protocol.subscriptions import UPDATED
+from mcp_registry.protocol.subscriptions import UPDATED, told_lists
 
 PLAIN = (b"accept-encoding", b"identity")
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
@@ -156,7 +156,7 @@ class LegacySessions:
             self._drop(session)  # the upstream does not know it any more: begin anew
 
     def _changed(self, session: Session, method: str, params: Raw | None) -> None:
-        """Tell who listens, though it is said on the stream of a call: some servers do."""
+        """Tell who listens, be it said on the standing stream or on that of a call: some servers do that."""
         of_session: set[Heard] = set() if session.standing is None else session.standing.listeners
         of_lists: set[Heard] = set() if method == UPDATED else self._lists
         for heard in of_session | of_lists:
@@ -179,6 +179,7 @@ class LegacySessions:
             session.standing = Standing(
                 lambda last_id: self._resume(session, last_id),
                 lambda question: questions.put(question, asked_of([*session.running.values()])),
+                partial(self._changed, session),
                 self._settings.limits,
             )
             self._standing += 1
@@ -205,10 +206,10 @@ class LegacySessions:
         id_raw = self._next_id()
         limits = self._settings.limits
         message = speak.outgoing(request, id_raw, mirrors_arguments=False)
+        may_ask = speak.can_be_asked(request)
         questions = Questions(lambda body: self._tell(session, body))
         inbox = Inbox(id_raw, sink, limits.max_server_requests, questions, partial(self._changed, session))
         session.inflight += 1
-        may_ask = speak.can_be_asked(request)
         session.running[id_raw] = Running(id_raw, sink, request.principal.key, may_be_asked=may_ask)
         try:
             if request.log_level is not None:
@@ -273,7 +274,17 @@ class LegacySessions:
             await self._tell(session, outbound.INITIALIZED)
             if capabilities != NO_CAPABILITIES:
                 await self._open_for_questions(session)
+            self._hear_lists(session)
         return session
+
+    def _hear_lists(self, session: Session) -> None:
+        """Open the standing stream of a caller's session too: many servers tell only the session that changed a list.
+
+        Such streams leave half of those that may stand to who watches a resource or can be asked.
+        """
+        is_told = bool(self._lists and told_lists(session.info.capabilities, "legacy"))
+        if is_told and self._standing < self._settings.limits.max_connections // 4:
+            self._stand(session)
 
     async def _open_for_questions(self, session: Session) -> None:
         """Open the standing stream: some servers ask there, whatever request they serve."""

@@ -27,16 +27,19 @@ class Standing:
 
     open   opens it, after an event id or from now on (empty)
     put    takes what the server asks on it
+    tell   takes what it says, method and raw params
     """
 
     def __init__(
         self,
         open: Callable[[str], Awaitable[HttpResponse]],  # noqa: A002 - it opens
         put: Callable[[Request], None],
+        tell: Heard,
         limits: UpstreamLimits,
     ) -> None:
         self._open = open
         self._put = put
+        self._tell = tell
         self._limits = limits
         self._last_id = ""
         self._pause_s = _FIRST_PAUSE_S
@@ -84,6 +87,4 @@ class Standing:
         if isinstance(message, Request):
             self._put(message)
         elif isinstance(message, Notification):
-            params = Raw(envelope.write(message.params)) if message.params else None
-            for heard in list(self.listeners):
-                heard(message.method, params)
+            self._tell(message.method, Raw(envelope.write(message.params)) if message.params else None)

@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
+from mcp_registry.protocol.versions import Era
 
 LISTEN: Final = "subscriptions/listen"
 ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
@@ -74,11 +75,16 @@ def write_filter(wanted: Filter) -> dict[str, object]:
     return found
 
 
-def told_lists(capabilities: Raw | None) -> frozenset[str]:
-    """Return the lists whose changes a server says it tells (`listChanged`)."""
+def told_lists(capabilities: Raw | None, era: Era) -> frozenset[str]:
+    """Return the lists whose changes a server may tell.
+
+    Modern: those of which it says so (`listChanged`). Legacy: all it has, for servers
+    made with the Python SDK say `false` and tell all the same.
+    """
     try:
         members = {} if capabilities is None else envelope.read_object(capabilities)
-        return frozenset(name for name in LIST_CHANGED if name in members and _TELLS.decode(members[name]).listChanged)
+        has = [name for name in LIST_CHANGED if name in members]
+        return frozenset(name for name in has if era == "legacy" or _TELLS.decode(members[name]).listChanged)
     except msgspec.DecodeError:
         return frozenset()
 

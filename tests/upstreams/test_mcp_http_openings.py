@@ -49,19 +49,36 @@ async def test_an_upstream_that_loses_every_session_is_not_asked_for_ever() -> N
 async def test_a_legacy_upstreams_own_requests_are_answered_politely() -> None:
     seen: list[dict[str, Any]] = []
 
-    def reply(number: int) -> bytes:
-        return stream(
-            message(id="p", method="ping"),
-            message(id="s", method="sampling/createMessage", params={}),
-            message(id=number, result=RESULT),
-        )
+    def answers() -> dict[str, dict[str, Any]]:
+        return {asked["id"]: asked for asked in seen if asked.get("id") in ("p", "s")}
 
-    behave = legacy(saying(reply), sessions=[], seen=seen)
+    async def ask(peer: Peer, asked: dict[str, Any], _: dict[bytes, bytes]) -> None:
+        questions = message(id="p", method="ping"), message(id="s", method="sampling/createMessage", params={})
+        await peer.say(stream(*questions, ends=False))
+        while len(answers()) < 2:
+            await checkpoint()
+        event = b"data: %b\n\n" % message(id=asked["id"], result=RESULT)
+        await peer.say(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
+
+    behave = legacy(ask, sessions=[], seen=seen)
     async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
         assert text_of(await upstream.request(call("echo"), KeepingSink())) == "ok"
-    answers = {asked["id"]: asked for asked in seen if asked.get("id") in ("p", "s")}
-    assert answers["p"]["result"] == {}
-    assert answers["s"]["error"]["code"] == -32601
+    assert answers()["p"]["result"] == {}
+    assert answers()["s"]["error"]["code"] == -32601
+
+
+async def test_a_ping_is_answered_though_the_result_comes_with_it() -> None:
+    seen: list[dict[str, Any]] = []
+    behave = legacy(
+        saying(lambda number: stream(message(id="p", method="ping"), message(id=number, result=RESULT))),
+        sessions=[],
+        seen=seen,
+    )
+    async with raw_server(behave) as server, open_http(http_settings(server.url())) as upstream:
+        assert text_of(await upstream.request(call("echo"), KeepingSink())) == "ok"
+        while not (answers := [asked for asked in seen if asked.get("id") == "p"]):
+            await checkpoint()
+    assert answers[0]["result"] == {}
 
 
 async def test_one_handshake_serves_all_who_wait_for_it() -> None:

@@ -90,14 +90,22 @@ def test_an_update_names_its_resource(params: bytes | None, uri: str | None) -> 
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "lists"),
+    ("capabilities", "modern", "legacy"),
     [
-        (b'{"tools":{"listChanged":true},"prompts":{},"resources":{"listChanged":true}}', {"tools", "resources"}),
-        (b'{"tools":{"listChanged":false},"x":1}', set[str]()),
-        (b'{"tools":7}', set[str]()),
-        (b"[]", set[str]()),
-        (None, set[str]()),
+        (
+            b'{"tools":{"listChanged":true},"prompts":{},"resources":{"listChanged":true}}',
+            {"tools", "resources"},
+            {"tools", "prompts", "resources"},
+        ),
+        (b'{"tools":{"listChanged":false},"x":1}', set[str](), {"tools"}),
+        (b'{"tools":7}', set[str](), {"tools"}),
+        (b"[]", set[str](), set[str]()),
+        (None, set[str](), set[str]()),
     ],
 )
-def test_a_server_says_of_which_lists_it_tells(capabilities: bytes | None, lists: set[str]) -> None:
-    assert told_lists(None if capabilities is None else Raw(capabilities)) == lists
+def test_a_server_says_of_which_lists_it_tells_and_a_legacy_one_may_tell_of_all_it_has(
+    capabilities: bytes | None, modern: set[str], legacy: set[str]
+) -> None:
+    raw = None if capabilities is None else Raw(capabilities)
+    assert told_lists(raw, "modern") == modern
+    assert told_lists(raw, "legacy") == legacy
