@@ -63,11 +63,16 @@ def compare(name: str, client: str, direct: Mapping[str, Any], via: Mapping[str,
     assert via, shown
     for step in ("sent", "streamed", "got", "listed", "state"):
         if step in direct and not is_error(direct[step]) and client != "handler":
-            assert via.get(step) == direct[step], f"{step}: {shown}"
+            assert in_short(via.get(step)) == in_short(direct[step]), f"{step}: {shown}"
     assert set(via.get("urls", [ours])) == {ours}, shown
     assert set(via.get("schemes", ["OAuth2SecurityScheme"])) == {"OAuth2SecurityScheme"}, shown
     if (name, client) not in SPEECHLESS:
         assert AGENTS[name].words in str(via["sent"]) or AGENTS[name].words in str(via["streamed"]), shown
+
+
+def in_short(value: object) -> object:
+    """Return a step's outcome; whether a task that runs was begun already depends on when one looks."""
+    return "running" if str(value).lower().removeprefix("task_state_") in ("submitted", "working") else value
 
 
 def is_error(value: object) -> bool:
