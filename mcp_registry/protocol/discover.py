@@ -27,19 +27,6 @@ SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
         "modern": frozenset({"server/discover", "subscriptions/listen", *BY_METHOD, *USES}),
     }
 )
-TAKEN_NOTIFICATIONS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
-    {
-        "legacy": frozenset(
-            {
-                "notifications/initialized",
-                "notifications/cancelled",
-                "notifications/progress",
-                "notifications/roots/list_changed",
-            }
-        ),
-        "modern": frozenset(),
-    }
-)
 
 EMPTY_RESULT: Final = b"{}"  # the answer to a legacy `ping`
 

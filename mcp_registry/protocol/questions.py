@@ -27,7 +27,6 @@ INPUT_RESPONSES: Final = "inputResponses"
 REQUEST_STATE: Final = "requestState"
 
 MAX_QUESTIONS: Final = 32  # of one round
-ASKING_METHODS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 
 @dataclass(frozen=True, slots=True)
