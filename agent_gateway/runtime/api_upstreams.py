@@ -18,7 +18,7 @@ from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, 
 from agent_gateway.mesh.approved import approved_tools
 from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.ports import Clock
-from agent_gateway.runtime.schemas import BadSchema, SchemaMistake, compile_schema
+from agent_gateway.runtime.schemas import BadSchema, NeverValid, SchemaMistake, Validator, compile_schema
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.telemetry.logs import log
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
@@ -145,9 +145,9 @@ def check_of(tool: Tool) -> Check | None:
     if tool.full_schema is tool.input_schema:
         return None
     try:
-        validator = compile_schema(tool.full_schema)
-    except BadSchema:
-        return None  # the published schema is checked by the pipeline, and refuses everything if it cannot be
+        validator: Validator = compile_schema(tool.full_schema)
+    except BadSchema as error:
+        validator = NeverValid(str(error))  # doubt denies: what cannot be checked is not sent
     return lambda arguments: cast("Sequence[SchemaMistake]", [*validator.iter_errors(arguments)][:8])
 
 
