@@ -1,5 +1,7 @@
 """The data listener: where agents connect. MCP endpoints by exact path, OAuth beside them."""
 
+from collections.abc import Awaitable, Callable
+
 from starlette.applications import Starlette
 
 from agent_gateway.audit import records
@@ -16,10 +18,13 @@ from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.listeners.servers import SERVERS_PREFIX, serve_servers
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.push_relay import PATH as PUSH_PATH
-from gateway_policies.refusal import BadRequest, NotFound, Refusal
+from agent_gateway.snapshot import Snapshot
+from gateway_policies.refusal import BadRequest, NotFound, Refusal, Unavailable
 from mcp_registry.protocol import envelope
 
 _OAUTH_PREFIXES = ("/oauth/", "/.well-known/oauth-")
+
+Serve = Callable[[Gateway, Snapshot, Scope, Receive, Send], Awaitable[None]]
 
 
 class DataApp:
@@ -46,14 +51,9 @@ class DataApp:
         if path.startswith(PREFIX):
             await serve_agent(self._gateway, snapshot, scope, receive, send)
             return
-        if path.startswith(PUSH_PATH):
-            await serve_push(self._gateway, snapshot, scope, receive, send)
-            return
-        if path.startswith(SERVERS_PREFIX):
-            await serve_servers(self._gateway, snapshot, scope, receive, send)
-            return
-        if path in REGISTRY_PATHS:
-            await serve_registry(self._gateway, snapshot, scope, receive, send)
+        serve = _plain(path)
+        if serve is not None:
+            await self._guarded(serve, snapshot, scope, receive, send)
             return
         try:
             check_head(scope["headers"], snapshot.head_rules)
@@ -64,6 +64,14 @@ class DataApp:
             return
         await self._oauth(scope, receive, send)
 
+    async def _guarded(self, serve: Serve, snapshot: Snapshot, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what answers whole, after everything that may fail in it."""
+        try:
+            await serve(self._gateway, snapshot, scope, receive, send)
+        except Exception:  # the server logs it; the caller and the audit log are told here
+            await self._refuse(scope, send, Unavailable("the gateway failed on this request", code="internal"))
+            raise
+
     async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
         body = problem(refusal)
         status = body["status"]
@@ -72,3 +80,12 @@ class DataApp:
         origin = records.Origin("", str(client[0]) if client else "")
         self._gateway.record_refusal(refusal.code, status, origin, None)
         await send_bytes(send, status, envelope.write(body), ((b"content-type", b"application/problem+json"),))
+
+
+def _plain(path: str) -> Serve | None:
+    """Return what serves a path beside the protocols' own endpoints, None when nothing does."""
+    if path.startswith(PUSH_PATH):
+        return serve_push
+    if path.startswith(SERVERS_PREFIX):
+        return serve_servers
+    return serve_registry if path in REGISTRY_PATHS else None
