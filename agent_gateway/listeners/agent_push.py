@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from a2a_gateway import raw
 from a2a_gateway.answers import tell
+from a2a_gateway.outbound import with_push
 from a2a_gateway.parts import Push
 from agent_gateway.audit import records
 from agent_gateway.errors import wire_form
@@ -64,9 +65,7 @@ async def with_hook(inbound: AgentInbound, params: raw.Object) -> tuple[raw.Obje
     config = ours(inbound, hook, secret)
     if inbound.request.dialect.version == "0.3" and push.path[-1] != "pushNotification":
         config["authentication"] = {"schemes": ["Bearer"], "credentials": secret}
-    holder, name = push.path
-    outer = raw.edit(raw.members(params[holder]), {name: raw.write(config)})
-    return raw.edit(params, {holder: raw.write(outer)}), hook
+    return with_push(params, push, config), hook
 
 
 async def find_hook(inbound: AgentInbound, config_id: str) -> tuple[Hook, Webhook]:
