@@ -79,7 +79,7 @@ def as_created(request: McpRequest, capability: Capability, answer: UpstreamAnsw
     if not request.client.has_extensions or answer.era == "legacy":
         return answer  # without extensions a task is a kind of result like any that the caller cannot know
     task = task_of(answer)
-    if task is None:
+    if task is None or answer.result is None:
         return answer
     if not tasks.is_declared(request.client.capabilities):
         raise UpstreamFailed(
