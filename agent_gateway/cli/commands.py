@@ -18,6 +18,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ls": ("ls", "ls"),
         "call": ("call", "call"),
         "token": ("token", "token"),
+        "login": ("login", "login"),
+        "logout": ("login", "logout"),
         "explain": ("explain", "explain"),
         "who-can": ("explain", "who_can"),
         "budget": ("budget", "budget"),

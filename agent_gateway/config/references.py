@@ -8,7 +8,7 @@ from agent_gateway.config.identities import Agent, ApiKey, Oidc
 from agent_gateway.config.problems import Fault, Path, did_you_mean
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
-from agent_gateway.config.upstreams import DelegatedAuth
+from agent_gateway.config.upstreams import DelegatedAuth, DiscoverAuth
 
 
 def check_references(config: Config) -> Iterator[Fault]:
@@ -20,6 +20,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _oidc_matches(config)
     yield from _admins(config)
     yield from _remote_agents(config)
+    yield from _discovered(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -65,6 +66,13 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
         if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
             message = f"a token for this agent would be one for `{told[audience]}` too"
             yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
+
+
+def _discovered(config: Config) -> Iterator[Fault]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream.auth, DiscoverAuth) and getattr(upstream, "transport", "") != "streamable-http":
+            message = "`discover` is for MCP servers over streamable HTTP"
+            yield Fault(("upstreams", name, "auth", "kind"), message, "use `client_credentials` or `header`")
 
 
 def _agents(config: Config) -> Iterator[Fault]:
