@@ -216,6 +216,25 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
     "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
+    "mcp.tasks.extension": Requirement(
+        "ext-tasks", "a call answered with a task is followed, answered and cancelled under an id of its caller's own"
+    ),
+    "mcp.tasks.declared": Requirement(
+        "ext-tasks", "the extension is offered and told on when the caller declares it, and -32021 says when it must"
+    ),
+    "mcp.tasks.own-only": Requirement(
+        "DESIGN 5", "a task id that is forged, foreign, expired or of a hidden tool gets the answer of no task at all"
+    ),
+    "mcp.tasks.governed": Requirement(
+        "notes/mcp 8.10", "each request about a task is decided on its tool and recorded with its outcome"
+    ),
+    "mcp.tasks.paid-once": Requirement(
+        "notes/mcp 8.10", "a task is paid by the call that made it; what follows it counts for rates alone"
+    ),
+    "mcp.tasks.odd-upstreams": Requirement(
+        "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
+    ),
+    "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
         "issue 3, 3", "a caller with too many sessions loses its oldest, and nobody else one"

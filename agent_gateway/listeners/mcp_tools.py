@@ -18,6 +18,7 @@ from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.mcp_task_ids import as_created
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
@@ -130,6 +131,7 @@ class Sent:
     def take(self, answer: UpstreamAnswer) -> None:
         """Translate an answer for the caller; raises `UpstreamFailed` for one that it cannot read."""
         request = self._request
+        answer = as_created(request, self._entry.capability, answer)
         self.body = body_of(answer, self._exchange, request.message.id, request.reader)
 
 
