@@ -228,6 +228,18 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
     ),
     "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
+    "mcp.http-sse": Requirement(
+        "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
+    ),
+    "mcp.http-sse.sealed": Requirement(
+        "DESIGN 5", "a place for messages takes only what its owner posts, at its endpoint, while its stream is open"
+    ),
+    "mcp.http-sse.end": Requirement(
+        "issue 3, 3", "a stream ends idle or with its client, and what runs for it ends too; a caller has so many"
+    ),
+    "mcp.http-sse.workers": Requirement(
+        "issue 3, 3", "a message posted to any worker is answered on the stream that another one holds"
+    ),
     "mcp.resuming": Requirement(
         "issue 3, 3", "a legacy client that lost its connection gets what it missed with Last-Event-ID, and nobody else"
     ),

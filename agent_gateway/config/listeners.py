@@ -35,6 +35,8 @@ class DataListener(Listener):
     """TCP port for agents: MCP, OAuth token endpoint, metadata."""
     fast_path: bool = True
     """Whether plain tool calls skip what only other requests need: same rules, records and answers. Read at start."""
+    http_sse: bool = False
+    """Whether each MCP endpoint has an HTTP+SSE form too, the transport of 2024-11-05, at its path plus `/sse`."""
 
 
 class AdminListener(Listener):

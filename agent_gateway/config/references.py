@@ -14,6 +14,7 @@ from agent_gateway.config.upstreams import DelegatedAuth
 def check_references(config: Config) -> Iterator[Fault]:
     """Yield a fault for each name that leads nowhere and each name that is used twice."""
     yield from _issuers(config)
+    yield from _toolsets(config)
     yield from _agents(config)
     yield from _api_keys(config)
     yield from _oidc_matches(config)
@@ -41,6 +42,12 @@ def _issuers(config: Config) -> Iterator[Fault]:
         own = config.token_service.issuer or config.listeners.data.url
         if config.token_service.enabled and issuer.issuer.rstrip("/") == own:
             yield Fault((*here, "issuer"), "this is the gateway's own token service", "leave the entry out")
+
+
+def _toolsets(config: Config) -> Iterator[Fault]:
+    if config.listeners.data.http_sse and "sse" in config.toolsets:
+        message = "`/mcp/sse` is the HTTP+SSE form of `/mcp`"
+        yield Fault(("toolsets", "sse"), message, "rename the toolset, or leave `listeners.data.http_sse` off")
 
 
 def _remote_agents(config: Config) -> Iterator[Fault]:

@@ -25,6 +25,7 @@ class Endpoints:
     scopes      what a token may carry, minimal
     issuers     who may issue tokens for them: our own token service, external issuers
     others      URLs of further resources that our token service issues tokens for (the admin API)
+    suffix      a form of each endpoint at its path and this, part of the same resource; empty for none
     """
 
     public_url: str
@@ -32,6 +33,7 @@ class Endpoints:
     scopes: tuple[str, ...] = ()
     issuers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    suffix: str = ""
 
     @property
     def default(self) -> str:
@@ -64,6 +66,8 @@ class Endpoints:
         path = suffix.removeprefix(prefix) if suffix.startswith(prefix) else None
         if suffix in ("", prefix):
             path = self.paths[0]
+        if path is not None and path not in self.paths and self.suffix:
+            path = path.removesuffix(self.suffix)
         if path not in self.paths:
             return None
         return {

@@ -11,14 +11,15 @@ from agent_gateway.listeners.agent import PREFIX, serve_agent
 from agent_gateway.listeners.agent_push import serve_push
 from agent_gateway.listeners.body import Receive, Scope, Send
 from agent_gateway.listeners.guard import check_head
-from agent_gateway.listeners.mcp import serve_mcp
+from agent_gateway.listeners.mcp import Arrival, serve_mcp
+from agent_gateway.listeners.mcp_sse import SUFFIX, serve_sse
 from agent_gateway.listeners.registry import PATHS as REGISTRY_PATHS
 from agent_gateway.listeners.registry import serve_registry
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.listeners.servers import SERVERS_PREFIX, serve_servers
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.push_relay import PATH as PUSH_PATH
-from agent_gateway.snapshot import Snapshot
+from agent_gateway.snapshot import Route, Snapshot
 from gateway_policies.refusal import BadRequest, NotFound, Refusal, Unavailable
 from mcp_registry.protocol import envelope
 
@@ -47,6 +48,10 @@ class DataApp:
         route = snapshot.routes.get(path)
         if route is not None:
             await serve_mcp(self._gateway, snapshot, route, scope, receive, send)
+            return
+        route = _of_stream(snapshot, path)
+        if route is not None:
+            await serve_sse(Arrival(self._gateway, snapshot, route, scope, receive, send))
             return
         if path.startswith(PREFIX):
             await serve_agent(self._gateway, snapshot, scope, receive, send)
@@ -80,6 +85,13 @@ class DataApp:
         origin = records.Origin("", str(client[0]) if client else "")
         self._gateway.record_refusal(refusal.code, status, origin, None)
         await send_bytes(send, status, envelope.write(body), ((b"content-type", b"application/problem+json"),))
+
+
+def _of_stream(snapshot: Snapshot, path: str) -> Route | None:
+    """Return the endpoint whose HTTP+SSE form is at `path`, None when there is none."""
+    if not path.endswith(SUFFIX) or not snapshot.config.listeners.data.http_sse:
+        return None
+    return snapshot.routes.get(path.removesuffix(SUFFIX))
 
 
 def _plain(path: str) -> Serve | None:

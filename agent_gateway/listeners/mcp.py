@@ -7,6 +7,8 @@ nowhere else.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from agent_gateway import errors
 from agent_gateway.audit import records
@@ -29,26 +31,36 @@ from mcp_registry.protocol import envelope
 from mcp_registry.protocol.errors import ProtocolError
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One HTTP request for an endpoint, of nobody we know yet."""
+
+    gateway: Gateway
+    snapshot: Snapshot
+    route: Route
+    scope: Scope
+    receive: Receive
+    send: Send
+
+
+Serve = Callable[[Arrival, Principal, Mapping[bytes, bytes]], Awaitable[None]]
+
+
 async def serve_mcp(
     gateway: Gateway, snapshot: Snapshot, route: Route, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Answer one HTTP request at an MCP endpoint."""
+    await serve_guarded(Arrival(gateway, snapshot, route, scope, receive, send), _serve)
+
+
+async def serve_guarded(arrival: Arrival, serve: Serve) -> None:
+    """Check the head and the caller of a request, have `serve` answer it, and answer whatever is refused."""
+    gateway, route, scope, send = arrival.gateway, arrival.route, arrival.scope, arrival.send
     principal: Principal | None = None
     try:
-        headers = check_head(scope["headers"], snapshot.head_rules)
-        principal = await _authenticate(snapshot, route, scope)
-        method: str = scope["method"]
-        inbound = Inbound(gateway, snapshot, route, principal, headers, receive, send, _peer(scope), scope=scope)
-        if method == "POST":
-            check_json_post(headers)
-            inbound.body = await read_body(receive, headers, snapshot.config.limits.body_bytes)
-            await serve_post(inbound)
-        elif method == "GET":
-            await serve_stream(inbound)
-        elif method == "DELETE":
-            await end_session(inbound)
-        else:
-            raise BadRequest(f"the method {method[:16]} is not served here", code="method_not_allowed")
+        headers = check_head(scope["headers"], arrival.snapshot.head_rules)
+        principal = await _authenticate(arrival.snapshot, route, scope)
+        await serve(arrival, principal, headers)
     except ClientGone:
         return
     except Refusal as refusal:
@@ -59,6 +71,29 @@ async def serve_mcp(
         log(logging.ERROR, "a request failed inside the gateway", route=route.name, exc_info=True)
         refusal = Unavailable("the gateway failed on this request", code="internal")
         await _answer(gateway, route, scope, send, refusal, principal)
+
+
+def admit(arrival: Arrival, principal: Principal, headers: Mapping[bytes, bytes]) -> Inbound:
+    """Return the request with the caller that it turned out to have."""
+    one, peer = arrival, _peer(arrival.scope)
+    return Inbound(
+        one.gateway, one.snapshot, one.route, principal, headers, one.receive, one.send, peer, scope=one.scope
+    )
+
+
+async def _serve(arrival: Arrival, principal: Principal, headers: Mapping[bytes, bytes]) -> None:
+    inbound = admit(arrival, principal, headers)
+    method: str = inbound.scope["method"]
+    if method == "POST":
+        check_json_post(headers)
+        inbound.body = await read_body(inbound.receive, headers, inbound.snapshot.config.limits.body_bytes)
+        await serve_post(inbound)
+    elif method == "GET":
+        await serve_stream(inbound)
+    elif method == "DELETE":
+        await end_session(inbound)
+    else:
+        raise BadRequest(f"the method {method[:16]} is not served here", code="method_not_allowed")
 
 
 async def _authenticate(snapshot: Snapshot, route: Route, scope: Scope) -> Principal:

@@ -73,13 +73,13 @@ async def serve_stream(inbound: Inbound) -> None:
 
     reply = _reply(inbound)
     bell = state.bell = state.bell or Changes()
-    stream = _Stream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
+    stream = StandingStream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
 
     async def run() -> None:
         if await stream.run(lambda: frozenset(state.uris), is_over):
             await reply.abandon()
 
-    await _counted(inbound, run)
+    await counted(inbound, run)
 
 
 async def subscribe(request: McpRequest, session: Session) -> None:
@@ -123,18 +123,18 @@ async def listen(request: McpRequest) -> None:
 
     async def run() -> None:
         await reply.event(acknowledgement)
-        stream = _Stream(inbound, reply, honoured.lists, framed, Changes())
+        stream = StandingStream(inbound, reply, honoured.lists, framed, Changes())
         if await stream.run(lambda: honoured.uris, lambda: False):
             ending = subscriptions.ended(id_raw, gateway.server_info)
             await reply.finish(envelope.response(id_raw, ending))
 
-    await _counted(inbound, run)
+    await counted(inbound, run)
 
 
 # --- both ------------------------------------------------------------------------------------
 
 
-class _Stream:
+class StandingStream:
     """One standing stream.
 
     lists   whose changes it tells
@@ -232,7 +232,7 @@ def _reply(inbound: Inbound) -> Reply:
     return Reply(inbound.send, can_stream=True, now=now, write_timeout_s=inbound.gateway.write_timeout_s)
 
 
-async def _counted(inbound: Inbound, work: Callable[[], Awaitable[object]]) -> None:
+async def counted(inbound: Inbound, work: Callable[[], Awaitable[object]]) -> None:
     """Run a stream as one of the caller's; raises `TooMuch` beyond its share."""
     gateway, key = inbound.gateway, inbound.principal.key
     if not gateway.streams.enter(key, inbound.snapshot.config.limits.sessions_per_principal):

@@ -25,6 +25,7 @@ from agent_gateway.runtime.counting import Changes, RecentSet, Tally
 from agent_gateway.runtime.event_log import EventLog
 from agent_gateway.runtime.listing import Listing, Listings
 from agent_gateway.runtime.parked import ParkingLot
+from agent_gateway.runtime.posted_streams import PostedStreams
 from agent_gateway.runtime.running import Alive, InCharge, Running
 from agent_gateway.runtime.sessions import Sessions
 from agent_gateway.runtime.siblings import Siblings
@@ -99,6 +100,7 @@ class Gateway:
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
+        self.posted = PostedStreams()
         self.changes = Changes()
         self.is_ending = False
         self.active = Running()

@@ -200,7 +200,8 @@ def _endpoints(loaded: Loaded, paths: Sequence[str]) -> Endpoints:
         issuers.insert(0, issuer_url(loaded))
     listeners = loaded.config.listeners
     others = (listeners.admin.token_audience,)
-    return Endpoints(listeners.data.url, tuple(paths), SCOPES, tuple(issuers), others)
+    suffix = "/sse" if listeners.data.http_sse else ""
+    return Endpoints(listeners.data.url, tuple(paths), SCOPES, tuple(issuers), others, suffix)
 
 
 def _routes(config: Config, views: Mapping[str, tuple[str, View]], endpoints: Endpoints) -> dict[str, Route]:

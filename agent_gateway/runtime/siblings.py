@@ -158,6 +158,11 @@ class Siblings:
         return self._directory / f"{node}.sock"
 
 
+def not_to_be_relayed(scope: Scope) -> Scope:
+    """Return `scope` as that of a request which only this worker can answer."""
+    return {**scope, _RELAYED: True}
+
+
 def _scope(frame: _Frame) -> Scope:
     method, path, peer = frame.words
     return {

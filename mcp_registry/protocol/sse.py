@@ -125,17 +125,24 @@ class Decoder:
         return Event(b"\n".join(data), self._id, kind or "message")
 
 
-def event(data: bytes, *, id: str | None = None, retry_ms: int | None = None) -> bytes:  # noqa: A002 - the wire's word
-    """Write one `message` event; line ends inside `data` arrive as line feeds, other bytes as they are.
+def event(
+    data: bytes,
+    *,
+    id: str | None = None,  # noqa: A002 - the wire's word
+    retry_ms: int | None = None,
+    kind: str = "",
+) -> bytes:
+    """Write one event; line ends inside `data` arrive as line feeds, other bytes as they are.
 
     id        one line without NUL; raises `ValueError` otherwise
     retry_ms  milliseconds a reader should wait before it reconnects
+    kind      a word of ours; empty for `message`
     """
-    head = b""
+    head = b"event: %b\n" % kind.encode() if kind else b""
     if id is not None:
         if any(mark in id for mark in "\r\n\0"):
             raise ValueError("an event id is one line without NUL")
-        head = b"id: %b\n" % id.encode()
+        head += b"id: %b\n" % id.encode()
     if retry_ms is not None:
         head += b"retry: %d\n" % retry_ms
     if b"\n" in data or b"\r" in data:

@@ -191,6 +191,13 @@ def test_an_upstream_that_makes_no_sense_is_an_error(tmp_path: Path, keys: dict[
     assert [error.key for error in errors_of(tmp_path, upstream(**keys))] == [key]
 
 
+def test_a_toolset_does_not_hide_the_other_transport(tmp_path: Path) -> None:
+    text = MINIMAL + "toolsets: {sse: {include: ['*']}}\n"
+    assert findings_of(tmp_path, text) == ()
+    clash = text + "listeners: {data: {http_sse: true}}\n"
+    assert [error.key for error in errors_of(tmp_path, clash)] == ["toolsets.sse"]
+
+
 def test_what_needs_a_second_look_is_a_warning(tmp_path: Path) -> None:
     text = MINIMAL.replace("policies: {files: [main.cedar]}\n", "").replace(
         "agents:\n", "agents:\n  idle: {tenant: acme, owner: x}\n"

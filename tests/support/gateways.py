@@ -64,10 +64,13 @@ class TestGateway:
 
 
 @contextlib.asynccontextmanager
-async def gateway(folder: Path, config: str, clock: Clock = time.time, /, **files: str) -> AsyncGenerator[TestGateway]:
+async def gateway(
+    folder: Path, config: str, clock: Clock = time.time, listener: str = "", /, **files: str
+) -> AsyncGenerator[TestGateway]:
     """Run the gateway that `config` (YAML, without version, listeners and data_dir) describes.
 
-    clock  what the gateway takes for the time
+    clock     what the gateway takes for the time
+    listener  further settings of the data listener, such as `http_sse: true`
     files  further files to write beside it, `name=text`; dots are written `__`
     """
     for name, text in files.items():
@@ -75,7 +78,7 @@ async def gateway(folder: Path, config: str, clock: Clock = time.time, /, **file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o600)
-    data = f"{{host: 127.0.0.1, port: 8080, public_url: '{PUBLIC_URL}', allowed_hosts: [gateway.test]}}"
+    data = f"{{host: 127.0.0.1, port: 8080, public_url: '{PUBLIC_URL}', allowed_hosts: [gateway.test], {listener}}}"
     head = f"version: 1\ndata_dir: ./data\nlisteners:\n  data: {data}\n"
     (folder / "gateway.yaml").write_text(head + config)
     async with working(folder / "gateway.yaml", clock) as worker:

@@ -77,6 +77,7 @@ def test_what_we_write_is_what_a_reader_gets(messages: list[tuple[bytes, str | N
 def test_an_event_is_written_in_one_line() -> None:
     assert event(b'{"a":1}') == b'data: {"a":1}\n\n'
     assert event(b"", id="", retry_ms=500) == b"id: \nretry: 500\ndata: \n\n"
+    assert event(b"/mcp?a=b", kind="endpoint", id="1") == b"event: endpoint\nid: 1\ndata: /mcp?a=b\n\n"
     assert event(b"a\nb\r\nc", id="7") == b"id: 7\ndata: a\ndata: b\ndata: c\n\n"
 
 
