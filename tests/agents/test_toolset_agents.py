@@ -177,7 +177,7 @@ async def test_what_names_no_tool_is_told_what_to_send(tmp_path: Path) -> None:
         caller(running, "planner", DESK) as ana,
     ):
         data = {"tool": "raw__echo", "arguments": {"text": "x"}}
-        for bad in (
+        senseless: list[list[dict[str, Any]]] = [
             [{"text": "do it"}],
             [],
             [{"data": data}, {"data": data}],
@@ -185,7 +185,8 @@ async def test_what_names_no_tool_is_told_what_to_send(tmp_path: Path) -> None:
             [{"data": {"arguments": {}}}],
             [{"data": {"tool": "raw__echo", "arguments": []}}],
             [{"data": [1]}],
-        ):
+        ]
+        for bad in senseless:
             message = {"messageId": "m", "role": "ROLE_USER", "parts": bad}
             told = await ask(ana, "SendMessage", {"message": message})
             assert (told["error"]["code"], "data part" in str(told)) == (-32602, True), bad

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from a2a_gateway import tool_messages
+from a2a_gateway import raw, tool_messages
 from a2a_gateway.answers import State
 from a2a_gateway.inbound import HttpIn, Inbound
 from a2a_gateway.inbound import read as read_request
@@ -27,13 +27,9 @@ def found(result: Any) -> Outcome:
     return outcome(Raw(result if isinstance(result, bytes) else json.dumps(result).encode()))
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return parts with everything raw in them read."""
-    if isinstance(value, Raw):
-        return json.loads(bytes(value))
-    if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list) else value
+    return json.loads(bytes(raw.write(value)))
 
 
 @pytest.mark.parametrize("dialect", ["1.0 rpc", "1.0 rest", "0.3 rpc", "0.3 rest"])
