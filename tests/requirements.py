@@ -363,6 +363,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
+    "a2a.toolset-agents": Requirement(
+        "issue 4.6", "a toolset is an agent where asked for: a message is a governed call"
+    ),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

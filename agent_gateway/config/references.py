@@ -20,6 +20,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _oidc_matches(config)
     yield from _admins(config)
     yield from _remote_agents(config)
+    yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -65,6 +66,13 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
         if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
             message = f"a token for this agent would be one for `{told[audience]}` too"
             yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
+
+
+def _toolset_agents(config: Config) -> Iterator[Fault]:
+    for name, toolset in config.toolsets.items():
+        if toolset.agent is not None and isinstance(config.upstreams.get(name), A2aUpstream):
+            message = f"the upstream `{name}` is served at `/a2a/{name}` already"
+            yield Fault(("toolsets", name, "agent"), message, "give the toolset another name")
 
 
 def _agents(config: Config) -> Iterator[Fault]:

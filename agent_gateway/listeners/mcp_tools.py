@@ -33,10 +33,11 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 async def call_tool(request: McpRequest) -> None:
     """Answer `tools/call`."""
-    await carry(request, _begin)
+    await carry(request, begin_call)
 
 
-def _begin(request: McpRequest, reply: Reply) -> Begun:
+def begin_call(request: McpRequest, reply: Reply) -> Begun:
+    """Describe the call that a `tools/call` asks for; raises a `Refusal` for what is none."""
     inbound = request.inbound
     entry, arguments = _described(request)
     exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
