@@ -21,6 +21,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _admins(config)
     yield from _remote_agents(config)
     yield from _discovered(config)
+    yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -73,6 +74,13 @@ def _discovered(config: Config) -> Iterator[Fault]:
         if isinstance(upstream.auth, DiscoverAuth) and getattr(upstream, "transport", "") != "streamable-http":
             message = "`discover` is for MCP servers over streamable HTTP"
             yield Fault(("upstreams", name, "auth", "kind"), message, "use `client_credentials` or `header`")
+
+
+def _toolset_agents(config: Config) -> Iterator[Fault]:
+    for name, toolset in config.toolsets.items():
+        if toolset.agent is not None and isinstance(config.upstreams.get(name), A2aUpstream):
+            message = f"the upstream `{name}` is served at `/a2a/{name}` already"
+            yield Fault(("toolsets", name, "agent"), message, "give the toolset another name")
 
 
 def _agents(config: Config) -> Iterator[Fault]:
