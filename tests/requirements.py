@@ -215,6 +215,25 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
     "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
+    "mcp.tasks.extension": Requirement(
+        "ext-tasks", "a call answered with a task is followed, answered and cancelled under an id of its caller's own"
+    ),
+    "mcp.tasks.declared": Requirement(
+        "ext-tasks", "the extension is offered and told on when the caller declares it, and -32021 says when it must"
+    ),
+    "mcp.tasks.own-only": Requirement(
+        "DESIGN 5", "a task id that is forged, foreign, expired or of a hidden tool gets the answer of no task at all"
+    ),
+    "mcp.tasks.governed": Requirement(
+        "notes/mcp 8.10", "each request about a task is decided on its tool and recorded with its outcome"
+    ),
+    "mcp.tasks.paid-once": Requirement(
+        "notes/mcp 8.10", "a task is paid by the call that made it; what follows it counts for rates alone"
+    ),
+    "mcp.tasks.odd-upstreams": Requirement(
+        "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
+    ),
+    "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
         "issue 3, 3", "a caller with too many sessions loses its oldest, and nobody else one"
@@ -343,6 +362,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
+    "a2a.toolset-agents": Requirement(
+        "issue 4.6", "a toolset is an agent where asked for: a message is a governed call"
+    ),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),

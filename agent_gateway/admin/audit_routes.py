@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from agent_gateway.admin.models import CallShown, Checkpoints, CheckpointShown, Receipt, Records, RecordShown
-from agent_gateway.admin.reading import Readers
+from agent_gateway.admin.reading import Readers, Streams
 from agent_gateway.audit.prove import prove
 from agent_gateway.audit.reader import Criteria, Entry, Tail, checkpoints, find, log_paths, page
 from agent_gateway.runtime.books import DataDir, signer_of
@@ -62,17 +62,6 @@ class WantedPage(Wanted):
     limit: Annotated[int, Field(ge=1, le=MAX_RECORDS)] = 100
     cursor: Annotated[str | None, Field(max_length=MAX_CURSOR)] = None
     """`next` of the page before."""
-
-
-@dataclass(slots=True)
-class Streams:
-    """The streams that are open in this worker.
-
-    closing  set when the worker ends: every stream then ends too
-    """
-
-    closing: anyio.Event = field(default_factory=anyio.Event)
-    count: int = 0
 
 
 def audit_routes(gateway: Gateway, data: DataDir, readers: Readers, streams: Streams) -> APIRouter:

@@ -1,9 +1,11 @@
-"""Reading files for the admin API: in threads, a few at a time, and never in the way of a call."""
+"""Reading files for the admin API: in threads, a few at a time, never in the way of a call; and who goes on reading."""
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import anyio
 import anyio.to_thread
 from anyio import CapacityLimiter
 
@@ -38,3 +40,14 @@ class Readers:
             raise Unavailable("a file of the data directory cannot be read", hint="run `doctor`") from error
         finally:
             self._waiting -= 1
+
+
+@dataclass(slots=True)
+class Streams:
+    """The streams that are open in this worker.
+
+    closing  set when the worker ends: every stream then ends too
+    """
+
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    count: int = 0

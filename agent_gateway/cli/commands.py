@@ -1,35 +1,82 @@
-"""The commands by name, each imported only when it is used: a command starts as fast as what it needs itself."""
+"""The commands by name, each imported only when it is used: a command starts as fast as what it needs itself.
 
-from collections.abc import Iterator, Mapping, MutableMapping
+Help and completion name every command and import none: what they say of each stands here.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final, cast
 
 import typer.main
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-# In the order of the help. A module's `app` is a group of commands.
-COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command is, and what help says of it: the beginning of its own help. A module's `app` is a group."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+# In the order of the help.
+COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
-        "init": ("init", "init"),
-        "check": ("check", "check"),
-        "up": ("up", "up"),
-        "add": ("add", "add"),
-        "ls": ("ls", "ls"),
-        "call": ("call", "call"),
-        "token": ("token", "token"),
-        "explain": ("explain", "explain"),
-        "who-can": ("explain", "who_can"),
-        "budget": ("budget", "budget"),
-        "connect": ("connect", "connect"),
-        "stdio": ("stdio", "stdio"),
-        "doctor": ("doctor", "doctor"),
-        "schema": ("schema", "schema"),
-        "audit": ("audit", "app"),
-        "pins": ("pins", "app"),
-        "registry": ("registry", "app"),
-        "mesh": ("mesh", "app"),
-        "key": ("key", "app"),
+        "init": Command("init", "init", "Write a commented gateway.yaml with starter policies and fresh secrets."),
+        "check": Command(
+            "check", "check", "Check a configuration, its policies too, and name every mistake in it at once."
+        ),
+        "up": Command(
+            "up", "up", "Serve agents until interrupted. SIGHUP, or a change of the file, reloads the configuration."
+        ),
+        "add": Command(
+            "add",
+            "add",
+            "Add a server: start or call it, show its tools with what it says of them, and write the entry.",
+        ),
+        "ls": Command(
+            "ls",
+            "ls",
+            "List upstreams, tools, prompts and resources: health, the operator's grading, and who may use them.",
+        ),
+        "call": Command(
+            "call",
+            "call",
+            "Call a tool as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
+        ),
+        "token": Command(
+            "token", "token", "Print an access token, signed with the keys of the data directory. Keep it out of logs."
+        ),
+        "explain": Command(
+            "explain",
+            "explain",
+            "Say why an agent may or may not call a tool, or why a call was denied, and what would change it.",
+        ),
+        "who-can": Command(
+            "explain",
+            "who_can",
+            "List what every agent may do with a tool: call it, call it for some arguments, or never.",
+        ),
+        "budget": Command(
+            "budget", "budget", "Show every budget: limit, spent, held, left, and when it starts afresh."
+        ),
+        "connect": Command("connect", "connect", "Print or write the entry that makes an MCP client use this gateway."),
+        "stdio": Command(
+            "stdio", "stdio", "Speak MCP on standard input and output, and carry it to the running gateway."
+        ),
+        "doctor": Command(
+            "doctor", "doctor", "Look at everything the gateway needs. Exit code 1 when something is wrong."
+        ),
+        "schema": Command("schema", "schema", "Print the JSON Schema of the configuration file."),
+        "audit": Command("audit", "app", "Follow, show, verify, prove and export the audit log."),
+        "pins": Command("pins", "app", "See and judge definitions that changed, or wait to be approved."),
+        "registry": Command("registry", "app", "Published servers: list, approve, set their status, import."),
+        "mesh": Command("mesh", "app", "APIs become tools: find, import, compare, approve."),
+        "key": Command("key", "app", "Make API keys and secrets."),
     }
 )
 
@@ -38,8 +85,8 @@ class Commands(Mapping[str, Any]):
     """Every command by its name, made when it is asked for."""
 
     def __getitem__(self, name: str) -> Any:
-        module, attribute = COMMANDS[name]
-        found = getattr(import_module(f"agent_gateway.cli.{module}"), attribute)
+        command = COMMANDS[name]
+        found = getattr(import_module(f"agent_gateway.cli.{command.module}"), command.attribute)
         if isinstance(found, typer.Typer):
             group = typer.main.get_group(found)
             group.name = name
@@ -56,7 +103,7 @@ class Commands(Mapping[str, Any]):
 
 
 class Lazy(TyperGroup):
-    """The group of all commands. Only help looks at more than one of them."""
+    """The group of all commands. Only the command that runs is imported."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -65,3 +112,23 @@ class Lazy(TyperGroup):
     def list_commands(self, ctx: object) -> list[str]:
         """Return the names of all commands without importing them."""
         return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the program."""
+        with self._summaries():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return what `incomplete` may become."""
+        with self._summaries():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextmanager
+    def _summaries(self) -> Generator[None]:
+        """Within the block every command is its summary alone."""
+        real, summaries = self.commands, {name: TyperCommand(name, help=one.summary) for name, one in COMMANDS.items()}
+        self.commands = cast("MutableMapping[str, Any]", summaries)
+        try:
+            yield
+        finally:
+            self.commands = real

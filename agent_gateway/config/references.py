@@ -23,6 +23,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _admins(config)
     yield from _remote_agents(config)
     yield from _workflows(config)
+    yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -76,6 +77,11 @@ def _workflows(config: Config) -> Iterator[Fault]:
         for source, api in upstream.sources.items() if isinstance(upstream, ArazzoUpstream) else ():
             if api not in apis:
                 yield _unknown(("upstreams", name, "sources", source), "API", api, apis)
+def _toolset_agents(config: Config) -> Iterator[Fault]:
+    for name, toolset in config.toolsets.items():
+        if toolset.agent is not None and isinstance(config.upstreams.get(name), A2aUpstream):
+            message = f"the upstream `{name}` is served at `/a2a/{name}` already"
+            yield Fault(("toolsets", name, "agent"), message, "give the toolset another name")
 
 
 def _agents(config: Config) -> Iterator[Fault]:

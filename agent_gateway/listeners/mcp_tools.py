@@ -19,6 +19,7 @@ from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.mcp_task_ids import as_created
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.authorize import unknown
@@ -34,10 +35,11 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 async def call_tool(request: McpRequest) -> None:
     """Answer `tools/call`."""
-    await carry(request, _begin)
+    await carry(request, begin_call)
 
 
-def _begin(request: McpRequest, reply: Reply) -> Begun:
+def begin_call(request: McpRequest, reply: Reply) -> Begun:
+    """Describe the call that a `tools/call` asks for; raises a `Refusal` for what is none."""
     inbound = request.inbound
     entry, arguments = _described(request)
     exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
@@ -135,6 +137,7 @@ class Sent:
     def take(self, answer: UpstreamAnswer) -> None:
         """Translate an answer for the caller; raises `UpstreamFailed` for one that it cannot read."""
         request = self._request
+        answer = as_created(request, self._entry.capability, answer)
         self.body = body_of(answer, self._exchange, request.message.id, request.reader)
 
 

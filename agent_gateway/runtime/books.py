@@ -71,6 +71,10 @@ class DataDir:
         return self.root / "tasks.db"
 
     @property
+    def ended_tasks(self) -> Path:
+        return self.root / "ended-tasks.db"
+
+    @property
     def push(self) -> Path:
         return self.root / "push.db"
 

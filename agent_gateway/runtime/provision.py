@@ -39,6 +39,7 @@ from agent_gateway.runtime.flow_upstreams import joined
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
+from agent_gateway.runtime.toolset_agents import toolset_paths_of, toolset_routes_of
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
 from agent_gateway.upstreams.a2a_http import HttpAgent
@@ -114,13 +115,13 @@ class Provisioner:
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote or remote[name].is_bridged])
-        agent_paths = paths_of(remote)
-        endpoints = _endpoints(loaded, [*views, *agent_paths, REGISTRY])
+        agent_paths, toolset_paths = paths_of(remote), toolset_paths_of(config)
+        endpoints = _endpoints(loaded, [*views, *agent_paths, *toolset_paths, REGISTRY])
         try:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
             raise BadConfiguration([f"agents: {error}"]) from error
-        data = config.listeners.data
+        data, routes = config.listeners.data, _routes(config, views, endpoints)
         return Snapshot(
             id=_digest(loaded, bundle, catalog, missing, remote),
             config=config,
@@ -140,7 +141,8 @@ class Provisioner:
             },
             agents=remote,
             agent_routes=routes_of(agent_paths, endpoints),
-            routes=_routes(config, views, endpoints),
+            toolset_routes=toolset_routes_of(config, routes, endpoints),
+            routes=routes,
             validators=self._compiled(catalog),
             missing=missing,
             infos={name: info for name in kept if (info := seen[name].info) is not None},

@@ -29,7 +29,6 @@ from agent_gateway.identity.token_service import TokenGuards
 from agent_gateway.listeners.data import DataApp
 from agent_gateway.listeners.deadlines import EdgeLimits, Refused
 from agent_gateway.listeners.serve import Listener, serving
-from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.services import Services
 from agent_gateway.ports import Clock
 from agent_gateway.runtime.books import Books, DataDir, open_books
@@ -46,7 +45,6 @@ from agent_gateway.runtime.watch import Watch, fingerprint
 from agent_gateway.stores.pin_store import PinStore
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.metrics import Metrics
-from agent_gateway.telemetry.spans import EndedCall, Spans
 
 _ROTATE_EVERY_S = 3600.0
 _DAY_S = 86_400.0
@@ -88,10 +86,8 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
         chance = random.Random(secrets.randbits(256))  # noqa: S311
-        spans = _spans(loaded)
         services = Services(clock, time.monotonic_ns, books.log, books.ledger, books.seal, Metrics())
-        if spans is not None:
-            services.on_end = _offering(spans)
+        stop_spans = _spans(services, loaded.config.telemetry.otlp_endpoint)
         sealer = Sealer(data.keys, clock=clock)
         gateway = Gateway(services, sealer, snapshot, Chance(chance.getrandbits), task_books, _siblings(books.slot))
         watch, key_life_s = Watch(lambda: keeper.loaded.watched, seen=before), _key_life_s(loaded)
@@ -106,9 +102,9 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
             yield Worker(gateway, keeper, books, data, watch)
         finally:
             await chores.aclose()
+            await gateway.tool_tasks.aclose()
             await keeper.aclose()
-            if spans is not None:
-                await asyncio.to_thread(spans.close)
+            await asyncio.to_thread(stop_spans)
 
 
 async def serve(
@@ -198,30 +194,10 @@ def _key_life_s(loaded: Loaded) -> float:
     return loaded.config.token_service.key_rotation_days * _DAY_S
 
 
-def _spans(loaded: Loaded) -> Spans | None:
-    endpoint = loaded.config.telemetry.otlp_endpoint
-    return None if endpoint is None else Spans.to_collector(endpoint)
+def _spans(services: Services, endpoint: str | None) -> Callable[[], None]:
+    """Have spans sent where a collector is configured; return what stops that."""
+    if endpoint is None:
+        return lambda: None
+    from agent_gateway.runtime.tracing import send_spans  # what is imported with it is for those who want it
 
-
-def _offering(spans: Spans) -> Callable[[Exchange], None]:
-    def offer(exchange: Exchange) -> None:
-        call = exchange.call
-        if call is None or not exchange.trace.is_sampled:
-            return
-        start_ns = int(exchange.started_at * 1e9)
-        attributes: dict[str, str | int | bool] = {
-            "mcp.method.name": call.operation,
-            "gen_ai.tool.name": call.capability.name,
-            "agent_gateway.upstream": call.capability.upstream,
-            "agent_gateway.tenant": call.principal.tenant,
-            "agent_gateway.agent": call.principal.id,
-            "agent_gateway.call": call.id,
-        }
-        end_ns = start_ns + time.monotonic_ns() - exchange.started_ns
-        is_error = exchange.status != "ok"
-        name = f"{call.operation} {call.capability.name}"
-        spans.offer(
-            exchange.trace, EndedCall(name, start_ns, end_ns, is_error, exchange.code or exchange.status, attributes)
-        )
-
-    return offer
+    return send_spans(services, endpoint)

@@ -1,20 +1,13 @@
-"""MCP versions and eras, as data. Source: `mcp_types.version` and the specification's revisions."""
+"""MCP versions and eras, as data. Source: the specification's revisions; a test holds them to `mcp_types.version`."""
 
 from typing import Final, Literal
 
-from mcp_types.version import (
-    HANDSHAKE_PROTOCOL_VERSIONS,
-    LATEST_HANDSHAKE_VERSION,
-    LATEST_MODERN_VERSION,
-    MODERN_PROTOCOL_VERSIONS,
-)
-
 Era = Literal["legacy", "modern"]
 
-LEGACY_VERSIONS: Final[tuple[str, ...]] = HANDSHAKE_PROTOCOL_VERSIONS
-MODERN_VERSIONS: Final[tuple[str, ...]] = MODERN_PROTOCOL_VERSIONS
-LATEST_LEGACY: Final = LATEST_HANDSHAKE_VERSION
-LATEST_MODERN: Final = LATEST_MODERN_VERSION
+LEGACY_VERSIONS: Final[tuple[str, ...]] = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+MODERN_VERSIONS: Final[tuple[str, ...]] = ("2026-07-28",)
+LATEST_LEGACY: Final = LEGACY_VERSIONS[-1]
+LATEST_MODERN: Final = MODERN_VERSIONS[-1]
 
 META_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 META_CLIENT_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"

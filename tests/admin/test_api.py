@@ -11,8 +11,9 @@ import httpx2
 import pytest
 
 from agent_gateway import admin
-from agent_gateway.admin.app import MAX_BODY_BYTES, OPEN
+from agent_gateway.admin.app import MAX_BODY_BYTES
 from agent_gateway.admin.audit_routes import MAX_STREAMS
+from agent_gateway.admin.probes import PROBES
 from agent_gateway.audit.verify import verify_receipt
 from support.admin import ADMIN_URL, admin_app, admin_client, local_token
 from support.bridge import StreamingTransport
@@ -289,6 +290,31 @@ async def test_streams_are_so_many_and_no_more(running: TestGateway) -> None:
     )  # fmt: skip
 
 
+async def test_operators_who_come_first_and_together_find_one_api(running: TestGateway) -> None:
+    found: list[int] = []
+    async with admin_client(running) as client, anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            found.append((await client.get("/v1/upstreams")).status_code)
+
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert found == [200] * 5
+
+
+async def test_an_operator_who_leaves_while_the_api_is_built_takes_it_from_nobody(running: TestGateway) -> None:
+    async with admin_client(running) as client:
+        with anyio.move_on_after(0.001):
+            await client.get("/v1/upstreams")
+        assert (await client.get("/v1/upstreams")).status_code == 200
+
+
+async def test_a_probe_is_asked_with_get(running: TestGateway) -> None:
+    async with admin_client(running, "") as client:
+        response = await client.post("/healthz")
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+
+
 # --- the door ----------------------------------------------------------------------------------
 
 
@@ -298,7 +324,7 @@ async def test_every_route_is_in_the_openapi_document_and_every_v1_route_wants_a
     assert found == {path for file in ADMIN.glob("*_routes.py") for path in ROUTE.findall(file.read_text())}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            assert bool(operation.get("security")) == (path not in OPEN), f"{method} {path}"
+            assert bool(operation.get("security")) == (path not in PROBES), f"{method} {path}"
 
 
 async def openapi(running: TestGateway) -> dict[str, Any]:
@@ -318,8 +344,8 @@ async def test_every_v1_route_refuses_a_request_without_a_token(bare: TestGatewa
         for path, methods in document["paths"].items():
             for method in methods:
                 response = await client.request(method.upper(), path)
-                assert (response.status_code == 401) == (path not in OPEN), f"{method} {path}"
-    assert set(OPEN) <= set(document["paths"])
+                assert (response.status_code == 401) == (path not in PROBES), f"{method} {path}"
+    assert set(PROBES) <= set(document["paths"])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import typer.main
 
+from agent_gateway.cli.commands import COMMANDS, Commands
+from agent_gateway.cli.main import app
 from support.command_line import Run
 from support.running import paths
 
@@ -12,17 +15,51 @@ PROGRAM = """
 import sys
 from agent_gateway.cli.main import main
 try:
-    main(["key", "--help"])
+    main(sys.argv[1:])
 finally:
     sys.stderr.write(" ".join(sys.modules))
 """
+COMMAND_MODULES = frozenset(f"agent_gateway.cli.{one.module}" for one in COMMANDS.values())
+
+
+def run(program: str, *arguments: str) -> tuple[str, set[str]]:
+    """Return what a program prints and what it has imported in the end."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env={**paths(), "COLUMNS": "300"}, check=True)
+    return done.stdout, set(done.stderr.split())
 
 
 def test_a_command_imports_no_other() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=paths(), check=True)
-    imported = set(done.stderr.split())
-    assert "agent_gateway.cli.key" in imported
-    assert imported.isdisjoint({"agent_gateway.cli.up", "agent_gateway.cli.mesh", "agent_gateway.runtime.worker"})
+    _, imported = run(PROGRAM, "key", "--help")
+    assert imported & COMMAND_MODULES == {"agent_gateway.cli.key"}
+    assert "agent_gateway.runtime.worker" not in imported
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    told, imported = run(PROGRAM, "--help")
+    assert [one.summary for one in COMMANDS.values() if one.summary not in told] == []
+    assert imported & COMMAND_MODULES == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_of_a_command_what_the_command_says_of_itself(name: str) -> None:
+    own = Commands()[name].help
+    assert " ".join(own.split()).startswith(COMMANDS[name].summary)
+
+
+def test_completion_imports_no_command() -> None:
+    group = typer.main.get_command(app)
+    before = set(sys.modules)
+    found = group.shell_complete(group.make_context("agent-gateway", [], resilient_parsing=True), "s")
+    assert [one.value for one in found] == ["stdio", "schema"]
+    assert all(COMMANDS[one.value].summary.startswith((one.help or "-").removesuffix("...")) for one in found)
+    assert (set(sys.modules) - before) & COMMAND_MODULES == set()
+
+
+def test_a_gateway_starts_without_what_few_gateways_need() -> None:
+    _, imported = run("import sys\nimport agent_gateway.cli.up\nsys.stderr.write(' '.join(sys.modules))")
+    assert "agent_gateway.runtime.worker" in imported
+    assert imported.isdisjoint({"a2a", "agent_gateway.admin.api", "fastapi", "mcp", "mcp_types", "opentelemetry"})
 
 
 def test_a_misspelt_command_is_told_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:

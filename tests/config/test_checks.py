@@ -44,6 +44,12 @@ def listener(text: str, name: str = "data") -> str:
             "no issuer is called `corq`",
         ),
         (MINIMAL + "token_service: {enabled: false}\n", "agents.planner.credentials[0].kind", "`client_secret` needs"),
+        (
+            MINIMAL.replace("upstreams:\n", "upstreams:\n  desk: {kind: a2a, url: 'https://x.example'}\n")
+            + "toolsets: {desk: {agent: {}}}\n",
+            "toolsets.desk.agent",
+            "the upstream `desk` is served at `/a2a/desk` already",
+        ),
         (MINIMAL + "admins: [{agent: planer}]\n", "admins[0].agent", "no agent is called `planer`"),
         (MINIMAL + "admins: [{issuer: x, match: {sub: y}}]\n", "admins[0].issuer", "no issuer is called `x`"),
         (MINIMAL + "admins: [{agent: planner, issuer: x}]\n", "admins[0]", "an operator is named by"),

@@ -2,12 +2,19 @@
 
 import pytest
 from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
+from mcp_types import jsonrpc
 from msgspec import Raw
 
 from gateway_policies.refusal import BadRequest
 from mcp_registry.protocol import errors
 from mcp_registry.protocol.errors import ProtocolError, http_status, translate_error
 from mcp_registry.protocol.versions import Era
+
+
+def test_codes_are_the_sdks() -> None:
+    shared = {name for name in vars(jsonrpc) if isinstance(getattr(jsonrpc, name), int)} & set(errors.__all__)
+    assert len(shared) == 9
+    assert {name: getattr(errors, name) for name in shared} == {name: getattr(jsonrpc, name) for name in shared}
 
 
 def test_modern_statuses_are_the_sdks() -> None:
