@@ -77,6 +77,8 @@ def _workflows(config: Config) -> Iterator[Fault]:
         for source, api in upstream.sources.items() if isinstance(upstream, ArazzoUpstream) else ():
             if api not in apis:
                 yield _unknown(("upstreams", name, "sources", source), "API", api, apis)
+
+
 def _toolset_agents(config: Config) -> Iterator[Fault]:
     for name, toolset in config.toolsets.items():
         if toolset.agent is not None and isinstance(config.upstreams.get(name), A2aUpstream):
