@@ -54,7 +54,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "login": Command(
             "login",
             "login",
-            "Have a person grant the gateway access to an upstream. The running gateway takes it up at its next request.",
+            "Have a person grant the gateway access to an upstream; the running gateway takes it up by itself.",
         ),
         "logout": Command(
             "login",

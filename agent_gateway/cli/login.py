@@ -29,7 +29,7 @@ def login(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a person grant the gateway access to an upstream. The running gateway takes it up at its next request."""
+    """Have a person grant the gateway access to an upstream; the running gateway takes it up by itself."""
     loaded = session_of(context).load(needs_secrets=True)
     settings, config = _discovered(loaded, upstream)
     if settings.kind != "authorization_code":
