@@ -6,6 +6,7 @@ in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -21,6 +22,7 @@ from agent_gateway.listeners.mcp_state import RoundState
 from agent_gateway.listeners.mcp_task_ids import as_created, as_legacy_created
 from agent_gateway.listeners.mcp_task_ways import by_way, way_of
 from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -34,10 +36,11 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 async def call_tool(request: McpRequest) -> None:
     """Answer `tools/call`."""
-    await carry(request, _begin)
+    await carry(request, begin_call)
 
 
-def _begin(request: McpRequest, reply: Reply) -> Begun:
+def begin_call(request: McpRequest, reply: Reply) -> Begun:
+    """Describe the call that a `tools/call` asks for; raises a `Refusal` for what is none."""
     inbound = request.inbound
     entry, arguments = _described(request)
     exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
@@ -99,7 +102,10 @@ class Sent:
         turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
         way = way_of(self._request, self._entry)
         asked = by_way(way, upstream, self._request.inbound.gateway.farewells)
-        answer = await converse(turn, asked, self.outgoing(permit.call, keeps_task=way == "as_it_is"))
+        outgoing = self.outgoing(permit.call, keeps_task=way == "as_it_is")
+        if capability.steps:
+            outgoing = replace(outgoing, steps=StepsOf(self._request, self._exchange, permit.call, self.sink))
+        answer = await converse(turn, asked, outgoing)
         if way in ("as_it_is", "declare"):
             answer = await as_legacy_created(self._request, capability, answer)
         self.take(answer)
