@@ -89,8 +89,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mesh.arazzo": Requirement(
         "issue 5, 2",
-        "an Arazzo workflow becomes one composite tool",
-        "single operations come first: a workflow is refused by name, as no OpenAPI description",
+        "an Arazzo workflow becomes one composite tool, each of whose steps is decided, paid and recorded for itself",
     ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"

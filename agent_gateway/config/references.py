@@ -8,6 +8,8 @@ from agent_gateway.config.identities import Agent, ApiKey, Oidc
 from agent_gateway.config.problems import Fault, Path, did_you_mean
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.config.upstream_arazzo import ArazzoUpstream
+from agent_gateway.config.upstream_openapi import OpenApiUpstream
 from agent_gateway.config.upstreams import DelegatedAuth
 
 
@@ -20,6 +22,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _oidc_matches(config)
     yield from _admins(config)
     yield from _remote_agents(config)
+    yield from _workflows(config)
     yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
@@ -66,6 +69,14 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
         if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
             message = f"a token for this agent would be one for `{told[audience]}` too"
             yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
+
+
+def _workflows(config: Config) -> Iterator[Fault]:
+    apis = {name for name, upstream in config.upstreams.items() if isinstance(upstream, OpenApiUpstream)}
+    for name, upstream in config.upstreams.items():
+        for source, api in upstream.sources.items() if isinstance(upstream, ArazzoUpstream) else ():
+            if api not in apis:
+                yield _unknown(("upstreams", name, "sources", source), "API", api, apis)
 
 
 def _toolset_agents(config: Config) -> Iterator[Fault]:

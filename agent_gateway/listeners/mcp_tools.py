@@ -6,6 +6,7 @@ in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -20,6 +21,7 @@ from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
 from agent_gateway.listeners.mcp_task_ids import as_created
 from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -97,7 +99,10 @@ class Sent:
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
         turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
-        answer = await converse(turn, upstream, self.outgoing(permit.call))
+        outgoing = self.outgoing(permit.call)
+        if capability.steps:
+            outgoing = replace(outgoing, steps=StepsOf(self._request, self._exchange, permit.call, self.sink))
+        answer = await converse(turn, upstream, outgoing)
         self.take(answer)
         return answer
 

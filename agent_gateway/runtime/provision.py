@@ -35,6 +35,7 @@ from agent_gateway.runtime.agents import (
     tools_of,
 )
 from agent_gateway.runtime.api_upstreams import grades_of
+from agent_gateway.runtime.flow_upstreams import joined
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
@@ -42,6 +43,7 @@ from agent_gateway.runtime.toolset_agents import toolset_paths_of, toolset_route
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
 from agent_gateway.upstreams.a2a_http import HttpAgent
+from agent_gateway.upstreams.workflows import Workflows
 from gateway_policies import strict_json
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
@@ -105,7 +107,8 @@ class Provisioner:
     def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         config = loaded.config
         toolsets = governance.toolsets_of(config)
-        catalog = assemble([seen[name].part for name in kept], toolsets)
+        flows = {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
+        catalog = assemble(joined([seen[name].part for name in kept], flows), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
         world = governance.world_of(config, catalog, set(kept) - set(missing), remote)

@@ -9,6 +9,7 @@ from a2a_gateway.cards import WELL_KNOWN
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.upstream_a2a import A2aUpstream as A2aConfig
+from agent_gateway.config.upstream_arazzo import ArazzoUpstream as FlowConfig
 from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
 from agent_gateway.config.upstream_openapi import OpenApiUpstream as ApiConfig
 from agent_gateway.config.upstreams import ClientCredentialsAuth, DelegatedAuth, HeaderAuth
@@ -24,7 +25,9 @@ from agent_gateway.identity.broker import (
     posting,
 )
 from agent_gateway.ports import Clock, McpUpstream
+from agent_gateway.runtime import flow_upstreams
 from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
+from agent_gateway.runtime.flow_upstreams import FlowInputs
 from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.build import build_agent, build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
@@ -34,11 +37,14 @@ Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 Sign = Callable[[Principal, str], str]  # (for whom, audience) → token
 
 
+AnySettings = UpstreamSettings | AgentSettings | ApiInputs | FlowInputs
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One running upstream and everything it was made from."""
 
-    settings: UpstreamSettings | AgentSettings | ApiInputs
+    settings: AnySettings
     credential: UpstreamCredential
     upstream: McpUpstream | HttpAgent
 
@@ -69,18 +75,22 @@ def make_upstreams(
             upstream = build_agent(settings, credentials=credentials, clock=clock)
         elif isinstance(settings, ApiInputs):
             upstream = make_api(name, settings, loaded, credentials, clock)
+        elif isinstance(settings, FlowInputs):
+            upstream = flow_upstreams.make_flows(name, settings, loaded)
         else:
             upstream = build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
         found[name] = Kept(settings, credential, upstream)
     return found
 
 
-def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> UpstreamSettings | AgentSettings | ApiInputs:
+def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> AnySettings:
     """Return the settings of one upstream; secrets of a child's environment are in them."""
     if isinstance(config, A2aConfig):
         return _agent_settings(name, config, loaded)
     if isinstance(config, ApiConfig):
         return inputs_of(name, config, loaded)
+    if isinstance(config, FlowConfig):
+        return flow_upstreams.inputs_of(name, config, loaded)
     assert isinstance(config, McpConfig)
     return _mcp_settings(name, config, loaded)
 
@@ -153,9 +163,7 @@ def credential_of(config: AnyConfig, loaded: Loaded, sign: Sign = _unsigned) -> 
     return UpstreamCredential(origin)
 
 
-def _credentials(
-    name: str, settings: UpstreamSettings | AgentSettings | ApiInputs, credential: UpstreamCredential, clock: Clock
-) -> Credentials:
+def _credentials(name: str, settings: AnySettings, credential: UpstreamCredential, clock: Clock) -> Credentials:
     broker = Broker({name: credential}, post_form=posting(ControlClient(settings.rules)), clock=clock)
 
     async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
