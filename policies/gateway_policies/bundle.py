@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
 
 import cedarpy
 
@@ -21,6 +20,7 @@ from gateway_policies.acting import denied_to, everyone_behind
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
 from gateway_policies.call import Call, Capability, CapabilityKey
 from gateway_policies.compiled import judge
+from gateway_policies.context import call_context, clock_parts
 from gateway_policies.decision import Decision, Reason
 from gateway_policies.engine import (
     Question,
@@ -39,7 +39,7 @@ from gateway_policies.reads import Reads
 from gateway_policies.reasons import MAX_NEAREST, failed_reason, forbid_reason, nearest_reason
 from gateway_policies.rules import Rules, compile_rules
 from gateway_policies.sources import Policy, PolicyMistake, PolicySource
-from gateway_policies.values import LONG_MAX, Value, unknown
+from gateway_policies.values import unknown
 from gateway_policies.visibility import Groups, is_visible, visible_mask
 from gateway_policies.world import World
 
@@ -372,25 +372,6 @@ class PolicyBundle:
             if any(at < 0 or not mask >> at & 1 for at in steps):
                 mask &= ~(1 << bit)
         return mask
-
-
-def call_context(principal: Principal, route: str | None) -> dict[str, Value]:
-    """Return the context of a call whose arguments, time and operation are not known."""
-    return {
-        "args": unknown("context.args"),
-        "now": unknown("context.now"),
-        "route": unknown("context.route") if route is None else route,
-        "operation": unknown("context.operation"),
-        "chain_depth": len(principal.chain),
-    }
-
-
-def clock_parts(at: float) -> dict[str, int] | None:
-    """Return the time as policies see it, in UTC; None for no time at all."""
-    if not isfinite(at) or not 0 <= at <= LONG_MAX // 2:
-        return None
-    unix = int(at)
-    return {"unix": unix, "hour": unix // 3600 % 24, "weekday": (unix // 86400 + 3) % 7 + 1}
 
 
 def _together(reads: Iterable[Reads]) -> Reads:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
-from gateway_policies.bundle import Plan, PolicyBundle, call_context, clock_parts
+from gateway_policies.bundle import Plan, PolicyBundle
 from gateway_policies.call import Call, Capability
+from gateway_policies.context import call_context, clock_parts
 from gateway_policies.decision import Decision, Effect
 from gateway_policies.kinds import ACTION_OF, KIND_OF, USUAL_OPERATION
 from gateway_policies.partial import Scene, compile_expr, conjuncts
