@@ -79,7 +79,7 @@ class World:
     now: list[float]
 
     async def ask(self, method: str, agent: str = "planner", *, declared: bool = True, **params: Any) -> dict[str, Any]:
-        capabilities = {"extensions": {EXTENSION: {}}} if declared else {}
+        capabilities: dict[str, Any] = {"extensions": {EXTENSION: {}}} if declared else {}
         meta = {**META, "io.modelcontextprotocol/clientCapabilities": capabilities}
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
         head = {
@@ -168,6 +168,7 @@ async def test_work_elsewhere_is_no_task(tmp_path: Path, where: str) -> None:
 
 async def until_over(here: World) -> dict[str, Any]:
     task = await here.start()
+    told: dict[str, Any] = {}
     for _ in range(3):
         here.now[0] += 5
         told = await here.ask("tasks/get", taskId=task["taskId"])

@@ -107,11 +107,8 @@ async def world(
         )
         settings = ApiSettings("api", site, exchange, shape or Shape())
         answers = KeptAnswers(folder / "answers", clock)
-        yield World(
-            OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock),
-            served,
-            clock,
-        )
+        api = OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock)
+        yield World(api, served, clock)
 
 
 SEARCH = tool(
