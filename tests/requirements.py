@@ -91,6 +91,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 2",
         "an Arazzo workflow becomes one composite tool, each of whose steps is decided, paid and recorded for itself",
     ),
+    "mesh.tasks": Requirement(
+        "issue 5, 3",
+        "work that an API accepts is a task of its caller, followed and cancelled on the API's origin only",
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
