@@ -91,6 +91,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 2",
         "an Arazzo workflow becomes one composite tool, each of whose steps is decided, paid and recorded for itself",
     ),
+    "mesh.tasks": Requirement(
+        "issue 5, 3",
+        "work that an API accepts is a task of its caller, followed and cancelled on the API's origin only",
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -246,6 +250,19 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
     ),
     "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
+    "upstream.discovered-token": Requirement(
+        "issue 3; MCP authorization",
+        "an upstream's challenge leads to a token of its authorization server, then reused",
+    ),
+    "upstream.discovered-step-up": Requirement(
+        "MCP authorization, step-up", "scopes that an upstream asks for are added to those there are, within a bound"
+    ),
+    "upstream.discovered-issuer": Requirement(
+        "RFC 9728, 8414, 9207", "a credential goes to its issuer alone, whatever metadata and redirects say"
+    ),
+    "upstream.login": Requirement(
+        "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
+    ),
     "mcp.http-sse": Requirement(
         "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
     ),

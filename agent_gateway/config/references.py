@@ -10,7 +10,7 @@ from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.config.upstream_arazzo import ArazzoUpstream
 from agent_gateway.config.upstream_openapi import OpenApiUpstream
-from agent_gateway.config.upstreams import DelegatedAuth
+from agent_gateway.config.upstreams import DelegatedAuth, DiscoverAuth
 
 
 def check_references(config: Config) -> Iterator[Fault]:
@@ -22,6 +22,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _oidc_matches(config)
     yield from _admins(config)
     yield from _remote_agents(config)
+    yield from _discovered(config)
     yield from _workflows(config)
     yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
@@ -69,6 +70,13 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
         if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
             message = f"a token for this agent would be one for `{told[audience]}` too"
             yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
+
+
+def _discovered(config: Config) -> Iterator[Fault]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream.auth, DiscoverAuth) and getattr(upstream, "transport", "") != "streamable-http":
+            message = "`discover` is for MCP servers over streamable HTTP"
+            yield Fault(("upstreams", name, "auth", "kind"), message, "use `client_credentials` or `header`")
 
 
 def _workflows(config: Config) -> Iterator[Fault]:

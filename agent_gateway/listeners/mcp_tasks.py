@@ -16,6 +16,7 @@ from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_task_ids import Handle, opened
 from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.http_exchange import garbage
@@ -105,6 +106,7 @@ class Following:
             client_capabilities=request.client.capabilities,
             client_info=request.client.info,
             log_level=request.client.log_level,
+            steps=StepsOf(request, self._exchange, call, self._sink),
         )
 
     def _body_of(self, answer: UpstreamAnswer) -> bytes:

@@ -51,6 +51,11 @@ class DataDir:
         return self.keys / "operator"
 
     @property
+    def grants(self) -> Path:
+        """Where what people granted at upstreams is kept."""
+        return self.root / "grants"
+
+    @property
     def slots(self) -> Path:
         return self.root / "slots"
 

@@ -16,6 +16,7 @@ from agent_gateway.config.upstreams import ClientCredentialsAuth, DelegatedAuth,
 from agent_gateway.config.upstreams import Upstream as AnyConfig
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
+from agent_gateway.grants.source import Discovered, GrantSource
 from agent_gateway.identity.broker import (
     Broker,
     ClientCredentials,
@@ -28,6 +29,7 @@ from agent_gateway.ports import Clock, McpUpstream
 from agent_gateway.runtime import flow_upstreams
 from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
 from agent_gateway.runtime.flow_upstreams import FlowInputs
+from agent_gateway.runtime.grant_settings import discovered_of, web_of
 from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.build import build_agent, build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
@@ -45,7 +47,7 @@ class Kept:
     """One running upstream and everything it was made from."""
 
     settings: AnySettings
-    credential: UpstreamCredential
+    credential: UpstreamCredential | Discovered
     upstream: McpUpstream | HttpAgent
 
 
@@ -65,12 +67,18 @@ def make_upstreams(
     for name, config in loaded.config.upstreams.items():
         if not config.enabled:
             continue
-        settings, credential = settings_of(name, config, loaded), credential_of(config, loaded, sign)
+        settings, credential = settings_of(name, config, loaded), _credential(name, config, loaded, sign)
         kept = previous.get(name)
         if kept is not None and kept.settings == settings and kept.credential == credential:
             found[name] = kept
             continue
-        credentials = _credentials(name, settings, credential, clock)
+        renewal = None
+        if isinstance(credential, Discovered):
+            web = web_of(credential, allow_private=config.allow_private)
+            renewal = GrantSource(credential, web, clock)
+            credentials = _found(renewal)
+        else:
+            credentials = _credentials(name, settings, credential, clock)
         if isinstance(settings, AgentSettings):
             upstream = build_agent(settings, credentials=credentials, clock=clock)
         elif isinstance(settings, ApiInputs):
@@ -78,7 +86,9 @@ def make_upstreams(
         elif isinstance(settings, FlowInputs):
             upstream = flow_upstreams.make_flows(name, settings, loaded)
         else:
-            upstream = build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
+            upstream = build_upstream(
+                settings, credentials=credentials, clock=clock, environ=os.environ, renewal=renewal
+            )
         found[name] = Kept(settings, credential, upstream)
     return found
 
@@ -127,7 +137,7 @@ def _mcp_settings(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetti
         rules = EgressRules(allow_private=config.allow_private)
         found = UpstreamSettings(
             name, "http", url=config.url, era=config.era, isolation=config.isolated_by, timeouts=timeouts,
-            limits=limits, rules=rules, has_fixed_credentials=not isinstance(config.auth, ClientCredentialsAuth),
+            limits=limits, rules=rules, has_fixed_credentials=config.auth.kind in ("none", "header"),
         )  # fmt: skip
         if config.transport == "sse":  # each caller's stream is a connection, and its messages want another
             limits = replace(limits, max_children=max(1, limits.max_connections // 2))
@@ -161,6 +171,19 @@ def credential_of(config: AnyConfig, loaded: Loaded, sign: Sign = _unsigned) -> 
     if isinstance(auth, DelegatedAuth):
         return UpstreamCredential(origin, Delegated(auth.audience or url, sign))
     return UpstreamCredential(origin)
+
+
+def _credential(name: str, config: AnyConfig, loaded: Loaded, sign: Sign) -> UpstreamCredential | Discovered:
+    found = discovered_of(name, config, loaded) if isinstance(config, McpConfig) else None
+    return found or credential_of(config, loaded, sign)
+
+
+def _found(source: GrantSource) -> Credentials:
+    async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
+        del principal  # what the gateway was granted serves whoever policy lets through
+        return await source.headers()
+
+    return headers
 
 
 def _credentials(name: str, settings: AnySettings, credential: UpstreamCredential, clock: Clock) -> Credentials:
