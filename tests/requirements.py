@@ -386,6 +386,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
     "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "policy.chains-narrow": Requirement(
+        "issue 4.4", "where everyone's rights count, nobody does for others what they may not do themselves"
+    ),
     "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
     "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------
