@@ -18,6 +18,7 @@ from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn
 from agent_gateway.listeners.mcp_task_ids import Handle, opened
 from agent_gateway.listeners.mcp_task_ways import Renaming
+from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import McpUpstream, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.http_exchange import garbage
@@ -120,6 +121,7 @@ class Following:
             client_capabilities=Raw(self._handle.declared) if self._handle.declared else request.client.capabilities,
             client_info=request.client.info,
             log_level=request.client.log_level,
+            steps=StepsOf(request, self._exchange, call, self._sink),
         )
 
     def _body_of(self, answer: UpstreamAnswer) -> bytes:
