@@ -47,7 +47,10 @@ def import_(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`."""
+    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`.
+
+    Example: `agent-gateway mesh import pets ./openapi.yaml`
+    """
     bring_in(session_of(context), name, source, _more(url, allow_private=allow_private), as_json=as_json)
 
 
@@ -88,7 +91,10 @@ def lint(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a description would give: tools, risk, and everything in it that a person should know."""
+    """Say what a description would give: tools, risk, and everything in it that a person should know.
+
+    Example: `agent-gateway mesh lint ./openapi.yaml`
+    """
     made = make(_sources(source, allow_private=allow_private), b"", {})
     emit(_report(made), as_json=as_json, text=lambda console: _show_report(console, source, made))
 
@@ -99,7 +105,10 @@ def scan(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes."""
+    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes.
+
+    Example: `agent-gateway mesh scan . https://pets.example.com`
+    """
     found: list[Proposal] = []
     for place in places:
         if place.startswith(("http://", "https://")):
@@ -121,7 +130,10 @@ def diff(
     source: Annotated[str, typer.Option(help="Another description than the one in the configuration.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Read the description again and say what an approval would change. Exit code 1 when something is held."""
+    """Read the description again and say what an approval would change. Exit code 1 when something is held.
+
+    Example: `agent-gateway mesh diff pets`
+    """
     session = session_of(context)
     config, folder = _api(session, name)
     place = source or config.spec
@@ -150,7 +162,10 @@ def approve_(
     safe: Annotated[bool, typer.Option("--unheld", help="Approved tools whose change is not held.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve tools as the latest import has them. Those not named stay as they were."""
+    """Serve tools as the latest import has them. Those not named stay as they were.
+
+    Example: `agent-gateway mesh approve pets --reads`
+    """
     if not tools and not reads and not everything and not safe:
         raise Failure("which tools?", hint="name them, or give --reads, --unheld or --all", exit_code=2)
     _, folder = _api(session_of(context), name)
