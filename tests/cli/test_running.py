@@ -308,7 +308,7 @@ def test_a_log_is_proved_to_have_only_grown_since_a_checkpoint_that_was_kept(run
     assert proof["from"] == kept.read_text()
     assert int(proof["to"].split("\n")[1]) > int(proof["from"].split("\n")[1])
     assert run("audit", "verify", growth).code == 0
-    touched = {**json.loads(growth.read_text()), "proof": []}
+    touched: dict[str, Any] = {**json.loads(growth.read_text()), "proof": []}
     growth.write_text(json.dumps(touched))
     told = run("audit", "verify", growth)
     assert (told.code, "consistency" in told.out) == (1, True)
