@@ -157,7 +157,7 @@ def approve_(
     tools: Annotated[
         list[str] | None, typer.Argument(help="Tools, by the API's own names; `*` stands for any text.")
     ] = None,
-    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads.")] = False,
+    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads, and not by a guess.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every tool.")] = False,
     safe: Annotated[bool, typer.Option("--unheld", help="Approved tools whose change is not held.")] = False,
     as_json: JsonOption = False,
@@ -242,7 +242,7 @@ def _with(text: str, name: str, entry: dict[str, object]) -> str:
 def _wanted(patterns: Sequence[str], *, reads: bool, everything: bool, unheld: set[str]) -> Callable[[Tool], bool]:
     def is_wanted(tool: Tool) -> bool:
         is_named = any(fnmatchcase(tool.name, pattern) for pattern in patterns)
-        return everything or is_named or (reads and tool.risk is Risk.READ) or tool.name in unheld
+        return everything or is_named or (reads and tool.risk is Risk.READ and not tool.annotations.is_guess) or tool.name in unheld
 
     return is_wanted
 
@@ -257,8 +257,8 @@ def _report(made: Made) -> dict[str, object]:
         "version": document.version,
         "operations": document.declared,
         "tools": [
-            {"name": one.name, "risk": one.risk.name.lower(), "request": one.operation.key,
-             "description": one.description, "toolsets": list(one.toolsets)}
+            {"name": one.name, "risk": one.risk.name.lower(), "risk_is_guess": one.annotations.is_guess,
+             "request": one.operation.key, "description": one.description, "toolsets": list(one.toolsets)}
             for one in tools
         ],
         "schemes": {name: _scheme_words(document, name) for name in document.schemes},
@@ -284,9 +284,12 @@ def _show_report(console: Console, name: str, made: Made) -> None:
     counts = Counter(tool.risk for tool in tools)
     console.print("  " + ", ".join(f"{counts[risk]} {word}" for risk, word in _WORDS.items()))
     for tool in tools[:_SHOWN_TOOLS]:
-        console.print(f"  {tool.name:<50} {_WORDS[tool.risk]:<9} {tool.operation.key[:60]}")
+        word = _WORDS[tool.risk] + ("?" if tool.annotations.is_guess else "")
+        console.print(f"  {tool.name:<50} {word:<9} {tool.operation.key[:60]}")
     if len(tools) > _SHOWN_TOOLS:
         console.print(f"  … and {len(tools) - _SHOWN_TOOLS} more")
+    if guesses := sum(tool.annotations.is_guess for tool in tools):
+        console.print(f"  `?`: a guess ({guesses} of them); approve such a tool by name, or grade it in the curation file")
     for scheme in made.document.schemes:
         console.print(f"  wants `{scheme}`: {_scheme_words(made.document, scheme)}; put it under `schemes`")
     for finding in findings[:_SHOWN_FINDINGS]:
