@@ -21,6 +21,7 @@ from agent_gateway.ports import (
     Health,
     Heard,
     HttpClient,
+    HttpSeen,
     Listed,
     Listen,
     ServerInfo,
@@ -35,7 +36,7 @@ from agent_gateway.upstreams.breaker import Breaker
 from context_mesh.openapi.model import ABSENT, Operation
 from context_mesh.openapi.tool import Tool
 from context_mesh.wire.plan import Placing, Secret, plan
-from context_mesh.wire.read import Reading, Shape, read
+from context_mesh.wire.read import Answer, Shape, read
 from context_mesh.wire.rest import rest_of
 from context_mesh.wire.secrecy import without
 from context_mesh.wire.spelling import BadArgument
@@ -149,15 +150,15 @@ class OpenApi:
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Answer `tools/call`; see `ports.McpUpstream`."""
         if request.method != "tools/call":
-            return _error(METHOD_NOT_FOUND, "an API has tools only")
+            return refused_for(METHOD_NOT_FOUND, "an API has tools only")
         await self._ready()
         call = _call_of(request.params)
         if call.name == READ_RESULT:
-            return _answer(await self._read_on(request.principal, call.arguments))
+            return answered_with(await self._read_on(request.principal, call.arguments))
         tool = self._tools.get(call.name)
         if tool is None:
-            return _error(INVALID_PARAMS, "no such tool")
-        return _answer(await self._call(tool, call, request, sink))
+            return refused_for(INVALID_PARAMS, "no such tool")
+        return await self._call(tool, call, request, sink)
 
     async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return the definition of every approved tool, and of the one that reads on in cut answers."""
@@ -196,24 +197,27 @@ class OpenApi:
 
     # --- one call ----------------------------------------------------------------------------
 
-    async def _call(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> dict[str, object]:
+    async def _call(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         mistakes = tool.check(call.arguments) if tool.check is not None else ()
         if mistakes:
-            return _refused("; ".join(_told(one) for one in mistakes[:_TOLD_MISTAKES]))
+            return answered_with(refused("; ".join(_told(one) for one in mistakes[:_TOLD_MISTAKES])))
         self._breaker.check()
         try:
-            reading = await self._sent(tool, call, request, sink)
-        except BadArgument as refused:
-            return _refused(refused.message + (f" ({refused.hint})" if refused.hint else ""))
+            answer = await self._sent(tool, call, request, sink)
+        except BadArgument as bad:
+            return answered_with(refused(bad.message + (f" ({bad.hint})" if bad.hint else "")))
         except UpstreamFailed as failure:
             self._breaker.failed(failure)
             raise
+        reading = read(answer, _with_fields(self._settings.shape, call))
         handle = ""
         if reading.whole is not ABSENT:
             handle = await anyio.to_thread.run_sync(self._answers.keep, request.principal.key, reading.whole)
-        return reading.result(handle)
+        told = answered_with(reading.result(handle))
+        return replace(told, seen=_seen(tool.operation.method, answer))
 
-    async def _sent(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> Reading:
+    async def _sent(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> Answer:
+        """Return what came back, without any secret."""
         with speak.deadline(request.timeout_s):
             secrets = await self._secrets(tool.operation, request.principal)
             planned = plan(tool.operation, call.arguments, tool.placing, secrets)
@@ -228,7 +232,7 @@ class OpenApi:
             self._breaker.failed(UpstreamFailed("the API is behind a broken gateway", code="upstream_bad_gateway"))
         else:
             self._breaker.succeeded()
-        return read(without(answer, secrets), _with_fields(self._settings.shape, call))
+        return without(answer, secrets)
 
     async def _secrets(self, operation: Operation, principal: Principal) -> list[Secret]:
         """Return what the call carries; INVARIANT: no argument takes the place of any of it."""
@@ -241,12 +245,12 @@ class OpenApi:
         try:
             wanted = msgspec.convert(arguments, _Wanted)
         except msgspec.ValidationError:
-            return _refused("`handle` is a text, `pointer` a JSON pointer, `offset` and `limit` are whole numbers")
+            return refused("`handle` is a text, `pointer` a JSON pointer, `offset` and `limit` are whole numbers")
         try:
             whole = await anyio.to_thread.run_sync(self._answers.find, principal.key, wanted.handle)
             reading = rest_of(whole, wanted.pointer, wanted.offset, wanted.limit, self._settings.shape)
         except KeyError:
-            return _refused("nothing is kept under this handle, or the pointer leads nowhere: call the tool again")
+            return refused("nothing is kept under this handle, or the pointer leads nowhere: call the tool again")
         return reading.result(wanted.handle)
 
 
@@ -284,7 +288,8 @@ class _Wanted(msgspec.Struct):
 _PARAMS: Final = msgspec.json.Decoder(_Params)
 
 
-def _answer(result: Mapping[str, object]) -> UpstreamAnswer:
+def answered_with(result: Mapping[str, object]) -> UpstreamAnswer:
+    """Return an answer that is a result."""
     try:
         body = envelope.write(result)
     except (UnicodeEncodeError, OverflowError, RecursionError):  # lone surrogates, numbers beyond 64 bits, depth
@@ -292,11 +297,17 @@ def _answer(result: Mapping[str, object]) -> UpstreamAnswer:
     return UpstreamAnswer("modern", Raw(body), size_bytes=len(body))
 
 
-def _error(code: int, message: str) -> UpstreamAnswer:
+def _seen(method: str, answer: Answer) -> HttpSeen:
+    headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
+    return HttpSeen(method, answer.url, answer.status, headers, answer.body)
+
+
+def refused_for(code: int, message: str) -> UpstreamAnswer:
+    """Return an answer that is an error of the protocol."""
     return UpstreamAnswer("modern", error=Raw(envelope.write({"code": code, "message": message})))
 
 
-def _refused(why: str) -> dict[str, object]:
+def refused(why: str) -> dict[str, object]:
     """Return the tool error for arguments that were not sent."""
     text = f"nothing was sent: {why}"
     return {"content": [{"type": "text", "text": text}], "isError": True}

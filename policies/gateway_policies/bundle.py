@@ -18,7 +18,7 @@ from math import isfinite
 import cedarpy
 
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
-from gateway_policies.call import Call, Capability
+from gateway_policies.call import Call, Capability, CapabilityKey
 from gateway_policies.compiled import judge
 from gateway_policies.decision import Decision, Reason
 from gateway_policies.engine import (
@@ -109,6 +109,7 @@ class PolicyBundle:
         self.entities_id = _entities_hash(world, [*self.standing.values(), *known])
         self.stamp = f"{self.id}.{self.entities_id[:16]}"
         self._groups = Groups(rules, known)
+        self._composites = [(bit, self._bits_of(item.steps)) for bit, item in enumerate(self._items) if item.steps]
         self._plans: Lru[tuple[Principal, Capability, str], Plan] = Lru(MAX_PLANS)
         self._near: dict[tuple[int, int, str], tuple[Principal, Capability, Plan]] = {}
         self._policy_sets: Lru[tuple[int, ...], cedarpy.PolicySet] = Lru(MAX_HANDLES)
@@ -168,6 +169,9 @@ class PolicyBundle:
         policies = self.rules.index.for_both(subject, resource)
         reads = _together(self.rules.reads[position] for position in policies)
         scene = Scene(subject, resource, call_context(principal, route), self.standing)
+        if not all(self._is_step_visible(key, principal, route) for key in capability.steps):
+            # What cannot be done as a whole is not there: nothing of it may begin.
+            return Plan(subject, resource, (), Reads(), is_visible=False, fixed=self._refuse("no_permit", ()))
         plan = Plan(subject, resource, policies, reads, is_visible(self.rules, policies, scene))
         try:
             self._reachable(plan, (principal, capability))
@@ -177,6 +181,10 @@ class PolicyBundle:
             return plan
         call = Call("", principal, ACTION_OF[capability.kind], capability, {}, 0.0, route)
         return replace(plan, fixed=self._decide(plan, call))
+
+    def _is_step_visible(self, key: CapabilityKey, principal: Principal, route: str) -> bool:
+        step = self.world.capabilities.get(key)
+        return step is not None and not step.steps and self.plan(principal, step, route).is_visible
 
     def _decide(self, plan: Plan, call: Call) -> Decision:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
@@ -305,8 +313,23 @@ class PolicyBundle:
         mask = 0
         if subject is not None:
             scene = Scene(subject, _ANY_RESOURCE, call_context(principal, route), self.standing)
-            mask = visible_mask(self.rules, self._groups, subject, scene)
+            mask = self._whole(visible_mask(self.rules, self._groups, subject, scene))
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
+
+    def _bits_of(self, steps: Iterable[CapabilityKey]) -> tuple[int, ...]:
+        """Return the position of each step; -1 for what is no step: unknown, or a composite itself."""
+        known = self.world.capabilities
+        return tuple(
+            -1 if key not in known or known[key].steps else self._groups.position[key[0]].get(key[1], -1)
+            for key in steps
+        )
+
+    def _whole(self, mask: int) -> int:
+        """Return a bitmap without the composites of which a step is not in it."""
+        for bit, steps in self._composites:
+            if any(at < 0 or not mask >> at & 1 for at in steps):
+                mask &= ~(1 << bit)
+        return mask
 
 
 def call_context(principal: Principal, route: str | None) -> dict[str, Value]:
