@@ -46,6 +46,7 @@ class Parts:
     media_types      of the message's parts, declared or `text/plain` and `application/json`; no repeats
     url_hosts        hosts of the message's parts that are URLs; `?` for a URL without one
     extensions       URIs that the message declares
+    is_blocking      whether the answer may wait for the task to come to rest
     """
 
     tenant: str = ""
@@ -58,6 +59,7 @@ class Parts:
     media_types: tuple[str, ...] = ()
     url_hosts: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    is_blocking: bool = True
 
     def arguments(self) -> dict[str, object]:
         """Return what a policy may read, the same for every dialect; what is not named is left out."""
@@ -109,7 +111,13 @@ def _message(params: Object) -> Parts:
         media_types=tuple(dict.fromkeys(media_type(part) for part in parts)),
         url_hosts=tuple(dict.fromkeys(host for part in parts for host in _url_hosts(part))),
         extensions=_texts(message, "extensions", MAX_EXTENSIONS),
+        is_blocking=_is_blocking(configuration),
     )
+
+
+def _is_blocking(configuration: Object) -> bool:
+    """Say whether an agent of either version would wait; only what says otherwise plainly is believed."""
+    return configuration.get("returnImmediately") is not True and configuration.get("blocking") is not False
 
 
 # --- push ------------------------------------------------------------------------------------

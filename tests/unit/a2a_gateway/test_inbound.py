@@ -263,6 +263,20 @@ def test_media_types_and_hosts_of_parts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("configuration", "is_blocking"),
+    [
+        ({}, True),
+        ({"returnImmediately": True}, False),
+        ({"blocking": False}, False),
+        ({"returnImmediately": "x"}, True),
+    ],
+)
+def test_whether_the_caller_waits(configuration: Any, is_blocking: bool) -> None:
+    found = ok(rpc("SendMessage", {"message": {}, "configuration": configuration}))
+    assert found.parts.is_blocking is is_blocking
+
+
+@pytest.mark.parametrize(
     ("body", "refused"),
     [
         (b"", "parse_error"), (b"{", "parse_error"), (b'{"a":1,"a":2}', "parse_error"), (b"NaN", "parse_error"),

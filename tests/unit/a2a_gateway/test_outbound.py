@@ -162,6 +162,7 @@ def test_in_another_dialect_the_same_call_arrives(operation: Operation, source: 
     there = arrived(write(inbound, target))
     assert (there.operation, there.dialect) == (operation, target)
     assert there.parts.arguments() == inbound.parts.arguments()
+    assert there.parts.is_blocking == inbound.parts.is_blocking
     if inbound.parts.push and there.parts.push:
         ours, theirs = there.parts.push, inbound.parts.push
         assert (ours.url, ours.token, ours.scheme, ours.credentials) == (
