@@ -22,8 +22,9 @@ from agent_gateway.runtime.schemas import BadSchema, NeverValid, SchemaMistake, 
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.telemetry.logs import log
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
+from agent_gateway.upstreams.api_wire import ApiAccess
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
-from agent_gateway.upstreams.openapi import READ_RESULT, ApiAccess, ApiSettings, ApiTool, ApiTools, Check, OpenApi
+from agent_gateway.upstreams.openapi import READ_RESULT, ApiSettings, ApiTool, ApiTools, Check, OpenApi
 from agent_gateway.upstreams.workflows import Workflows
 from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import Site, origin_of
@@ -96,7 +97,8 @@ def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, 
             log(logging.WARNING, "a tool of an API is not served", upstream=name, why=finding)
         return ApiTools(served(config, approved.tools), approved.instructions)
 
-    settings = ApiSettings(name, exchange, Shape(max_chars=config.answer_chars))
+    site = Site(config.url, dict(config.servers), dict(config.variables))
+    settings = ApiSettings(name, site, exchange, Shape(max_chars=config.answer_chars))
     answers = KeptAnswers(loaded.data_dir / "answers" / name, clock)
     return OpenApi(settings, load, pool, ApiAccess(always, schemes), answers, clock)
 
