@@ -272,7 +272,8 @@ def _with(text: str, name: str, entry: dict[str, object]) -> str:
 def _wanted(patterns: Sequence[str], *, reads: bool, everything: bool, unheld: set[str]) -> Callable[[Tool], bool]:
     def is_wanted(tool: Tool) -> bool:
         is_named = any(fnmatchcase(tool.name, pattern) for pattern in patterns)
-        return everything or is_named or (reads and tool.risk is Risk.READ and not tool.annotations.is_guess) or tool.name in unheld
+        is_read = tool.risk is Risk.READ and not tool.annotations.is_guess
+        return everything or is_named or (reads and is_read) or tool.name in unheld
 
     return is_wanted
 
@@ -319,7 +320,8 @@ def _show_report(console: Console, name: str, made: Made) -> None:
     if len(tools) > _SHOWN_TOOLS:
         console.print(f"  … and {len(tools) - _SHOWN_TOOLS} more")
     if guesses := sum(tool.annotations.is_guess for tool in tools):
-        console.print(f"  `?`: a guess ({guesses} of them); approve such a tool by name, or grade it in the curation file")
+        told = f"  `?`: a guess ({guesses} of them); approve such a tool by name, or grade it in the curation file"
+        console.print(told)
     for scheme in made.document.schemes:
         console.print(f"  wants `{scheme}`: {_scheme_words(made.document, scheme)}; put it under `schemes`")
     for finding in findings[:_SHOWN_FINDINGS]:

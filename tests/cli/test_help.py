@@ -36,7 +36,7 @@ def parsed(arguments: list[str]) -> Iterator[str]:
 @pytest.mark.parametrize("name", commands())
 def test_a_command_shows_an_example_that_it_reads(name: str) -> None:
     match = EXAMPLE.search(found(name).help)
-    assert match is not None
+    assert match is not None, "its docstring ends with no line like: Example: `agent-gateway ls --agent planner`"
     arguments = shlex.split(match[1].partition(" <")[0])
     assert " ".join(parsed(arguments)) == name
 
