@@ -240,6 +240,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tasks.odd-upstreams": Requirement(
         "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
     ),
+    "mcp.tasks.legacy": Requirement(
+        "MCP 2025-11-25, tasks", "a task of the handshake era is begun, followed, answered, listed and cancelled"
+    ),
+    "mcp.tasks.driven": Requirement(
+        "notes/mcp 1.3", "a tool that must be a task is seen through for callers that follow none, within their time"
+    ),
+    "mcp.tasks.across": Requirement(
+        "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
+    ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
@@ -389,6 +398,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
     "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "policy.chains-narrow": Requirement(
+        "issue 4.4", "where everyone's rights count, nobody does for others what they may not do themselves"
+    ),
     "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
     "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------

@@ -72,6 +72,9 @@ class Policies(Section):
 
     files: tuple[FilePath, ...] = Field(default=(), max_length=256)
     """Cedar files; `*`, `?` and `**` work, in alphabetical order."""
+    chains: Literal["actor", "everyone"] = "actor"
+    """Whose rights count when an agent acts for others: its own, or those of everyone in its chain too, so that a
+    chain only narrows what may be done."""
     starter: bool = False
     """Add the starter policies that ship with the gateway."""
 
