@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ RECORDED = {
         ]
     }
 }
-DESCRIBED = {
+DESCRIBED: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "Pets", "contact": {"name": "Team Pets"}},
     "paths": {"/": {"get": {}}},
