@@ -67,8 +67,12 @@ def run_server(url: str, version: str, folder: Path, scenario: str = "") -> Foun
 
 def run_scenarios(url: str, version: str, folder: Path, names: Sequence[str]) -> Found:
     """Test the server at `url` in these scenarios: some are of no suite."""
+
+    def run(name: str) -> Found:
+        return run_server(url, version, folder / name, name)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        each = [*pool.map(lambda name: run_server(url, version, folder / name, name), names)]
+        each = [*pool.map(run, names)]
     bad = {check: why for found in each for check, why in found.bad.items()}
     good = frozenset(check for found in each for check in found.good)
     return Found(sum(found.passed for found in each), sum(found.failed for found in each), good, bad)
