@@ -1,9 +1,9 @@
 """One plain `tools/call` without a task: callbacks from the request to the answer.
 
 The phases are those of `pipeline.run`, in its order and with its records; only the
-way from one to the next differs. Whatever is not plain on the way (no lease at hand, no
-idle connection, an event stream, a caller to be kept from falling asleep) goes on in
-a task with the code of the long way.
+way from one to the next differs. Whatever is not plain on the way (no lease at hand, an
+event stream, a caller to be kept from falling asleep) goes on in a task with the code of
+the long way.
 
 INVARIANT: `_over` is set once, and from then on nothing is written, sent or recorded.
 """
@@ -57,6 +57,7 @@ class FastCall(Sending):
     disconnected = False
     is_counted = False
     connection = None
+    posting = None
     last_write = 0.0
     _over = False
     _exchange: Exchange | None = None
@@ -190,12 +191,9 @@ class FastCall(Sending):
         exchange.was_sent = True
         self.traceparent = exchange.trace.traceparent.encode()
         try:
-            is_sent = lane.direct.send(lane.form, self, timeout_s=lane.timeout_s)
+            lane.direct.send(lane.form, self, timeout_s=lane.timeout_s)
         except UpstreamFailed as failure:
             self._fail(failure)
-            return
-        if not is_sent:
-            self._go_on(self._carry(lambda sent, permit: sent.forward(permit)))
 
     def done(self) -> bool:
         return self._over
@@ -205,8 +203,9 @@ class FastCall(Sending):
         try:
             if response is None:
                 self._hear_body()
-            elif is_plain_json(response):
-                self._response = response
+                return
+            self._response = response
+            if is_plain_json(response):
                 if response.is_complete:
                     self._hear_body()
                 else:
@@ -306,8 +305,12 @@ class FastCall(Sending):
         if self._exchange is not None and not self._exchange.is_settled:
             self._exchange.status, self._exchange.code = "cancelled", "cancelled"
             settle(self._gateway.services, self._exchange)
-        if self.connection is not None:
+        if self._response is not None:
+            self._response.close()  # one that is whole has given its connection to another call
+        elif self.connection is not None:
             self.connection.abort()
+        elif self.posting is not None:
+            self.posting.withdraw()
 
     async def sign_of_life(self, now: float) -> None:
         """Say something, so that nobody between us and the caller gives up."""

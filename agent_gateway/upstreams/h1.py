@@ -155,6 +155,7 @@ class H1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.idle_since = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None and self._response is None:
