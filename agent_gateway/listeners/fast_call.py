@@ -205,7 +205,7 @@ class FastCall(Sending):
                 self._hear_body()
                 return
             self._response = response
-            if is_plain_json(response):
+            if response.headers is self._lane.plain_headers or self._is_plain(response):
                 if response.is_complete:
                     self._hear_body()
                 else:
@@ -214,6 +214,13 @@ class FastCall(Sending):
                 self._go_on_hearing(response)
         except Exception:  # noqa: BLE001 - the listener's edge: one of the three walls
             self._fault()
+
+    def _is_plain(self, response: H1Response) -> bool:
+        """Say whether this response is what the short way reads. Its connection keeps heads that come again."""
+        is_plain = is_plain_json(response)
+        if is_plain:
+            self._lane.plain_headers = response.headers
+        return is_plain
 
     def set_exception(self, failure: UpstreamFailed, /) -> None:
         self._fail(self._lane.direct.failed(failure, self._lane.timeout_s))

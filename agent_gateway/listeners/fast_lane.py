@@ -37,7 +37,7 @@ _PLAIN_META: Final = frozenset({META_VERSION, META_CLIENT_CAPABILITIES, META_CLI
 
 @dataclass(slots=True)
 class Lane:
-    """What is constant; `lines` are those of the last decision.
+    """What is constant; `lines` are those of the last decision, `plain_headers` of the last answer that was plain.
 
     own_meta     the `_meta` of a result that has none
     name_header  what the request's own `mcp-name` must be
@@ -55,6 +55,7 @@ class Lane:
     own_meta: bytes
     shape: Shape | None = None
     lines: Lines | None = None
+    plain_headers: Mapping[bytes, bytes] | None = None
 
     def text_of(self, id_raw: bytes, result: bytes) -> bytes:
         """Return the answer to a caller around a usual result: what `mcp_tools.body_of` returns for it."""

@@ -7,7 +7,7 @@ token to be fetched) is left to `mcp_http`, and so is every answer but one JSON 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent_gateway.gaps import TEXT_MARKS, Gaps
+from agent_gateway.gaps import NUMBER_MARKS, TEXT_MARKS, Gaps
 from agent_gateway.ports import HttpClient, HttpRequest, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.breaker import Breaker
@@ -22,7 +22,8 @@ from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
 
-ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _ = TEXT_MARKS
+ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _HEAD_TRACE_MARK = TEXT_MARKS
+_LENGTH_MARK = NUMBER_MARKS[0]
 _LENGTH = b"content-length: "
 
 
@@ -30,18 +31,18 @@ _LENGTH = b"content-length: "
 class Form:
     """A request with gaps.
 
-    head  gaps: traceparent; then the length of the body
-    body  gaps: id, arguments, traceparent
+    text        gaps: traceparent, length of the body, and in the body id, arguments, traceparent
+    body_bytes  of the body with nothing in its gaps
     """
 
     target: Target
-    head: Gaps
-    body: Gaps
+    text: Gaps
+    body_bytes: int
 
     def fill(self, id_raw: bytes, arguments: bytes, traceparent: bytes) -> bytes:
         """Return the request as it goes over the wire."""
-        body = self.body.fill(id_raw, arguments, traceparent)
-        return b"%b%d\r\n\r\n%b" % (self.head.fill(traceparent), len(body), body)
+        size = self.body_bytes + len(id_raw) + len(arguments) + len(traceparent)
+        return self.text.fill(traceparent, size, id_raw, arguments, traceparent)
 
 
 class Direct:
@@ -68,11 +69,11 @@ class Direct:
             target = target_of(self._url)
             payload = payload_of(HttpRequest("POST", self._url, headers, body), target)
             head = payload[: payload.index(b"\r\n\r\n")]
-            return Form(
-                target,
-                Gaps(head[: head.rindex(_LENGTH) + len(_LENGTH)], (TRACE_MARK,)),
-                Gaps(body, (ID_MARK, ARGUMENTS_MARK, TRACE_MARK)),
-            )
+            head = head[: head.rindex(_LENGTH) + len(_LENGTH)].replace(TRACE_MARK.encode(), _HEAD_TRACE_MARK.encode())
+            text = b"%b%d\r\n\r\n%b" % (head, _LENGTH_MARK, body)
+            marks = (_HEAD_TRACE_MARK, _LENGTH_MARK, ID_MARK, ARGUMENTS_MARK, TRACE_MARK)
+            own_bytes = len(body) - len(ID_MARK) - len(ARGUMENTS_MARK) - len(TRACE_MARK)
+            return Form(target, Gaps(text, marks), own_bytes)
         except (UpstreamFailed, ValueError):
             return None
 

@@ -49,10 +49,13 @@ def seen_arguments(
     """
     seen: dict[str, object] = {}
     for path in _in_order(values, presence):
-        above = _holder(seen, path)
-        if above is None:
-            continue
-        holder = _holder(arguments, path) or {}
+        if len(path) == 1:
+            above, holder = seen, arguments
+        else:
+            above = _holder(seen, path)
+            if above is None:
+                continue
+            holder = _holder(arguments, path) or {}
         if not RESERVED.isdisjoint(holder):
             return WrongArgument(path[:-1], _escape_text(path[:-1]))
         value = holder.get(path[-1], _MISSING)

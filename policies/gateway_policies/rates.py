@@ -115,8 +115,9 @@ def step(arrival_ns: int, now_ns: int, rate: Rate) -> tuple[int, int]:
     With a wait of 0 the call may go. Otherwise the arrival time is unchanged, and the same
     call goes through after exactly that wait, and not a nanosecond earlier.
     """
-    arrival = max(arrival_ns, now_ns) + rate.interval_ns
-    wait_ns = arrival - rate.burst * rate.interval_ns - now_ns
+    interval_ns = rate.interval_ns
+    arrival = (arrival_ns if arrival_ns > now_ns else now_ns) + interval_ns
+    wait_ns = arrival - rate.burst * interval_ns - now_ns
     return (arrival_ns, wait_ns) if wait_ns > 0 else (arrival, 0)
 
 
@@ -141,21 +142,22 @@ class RateTable:
 
         Raises `OverRate` naming the rate with the longest wait, after which the call goes.
         """
+        arrivals = self._arrivals
         steps: list[tuple[str, int]] = []
         slowest: RateKey | None = None
         longest_ns = 0
         for key in keys:
-            arrival, wait_ns = step(self._arrivals.get(key.bucket, 0), now_ns, key.rate)
+            arrival, wait_ns = step(arrivals.get(key.bucket, 0), now_ns, key.rate)
             steps.append((key.bucket, arrival))
             if wait_ns > longest_ns:
                 slowest, longest_ns = key, wait_ns
         if slowest is not None:
             raise _over_rate(slowest, longest_ns)
         for bucket, arrival in steps:
-            self._arrivals[bucket] = arrival
-            self._arrivals.move_to_end(bucket)
-        while len(self._arrivals) > self._max_subjects:
-            self._arrivals.popitem(last=False)
+            arrivals[bucket] = arrival
+            arrivals.move_to_end(bucket)
+        while len(arrivals) > self._max_subjects:
+            arrivals.popitem(last=False)
 
 
 def _over_rate(key: RateKey, wait_ns: int) -> OverRate:
