@@ -10,7 +10,7 @@ Source: ATM Forum TM 4.0, virtual scheduling form of GCRA.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway_policies.budgets import Scope, matches, subjects_of
 from gateway_policies.call import Capability
@@ -39,6 +39,7 @@ class Rate:
     count: int
     period_s: int = 1
     burst: int = 1
+    interval_ns: int = field(init=False, compare=False, repr=False)  # between two calls at an even pace, never faster
 
     def __post_init__(self) -> None:
         if self.scope == "root":
@@ -49,11 +50,7 @@ class Rate:
             raise ValueError(f"count and burst of rate `{self.name}` must be from 1 to {MAX_COUNT}")
         if not 1 <= self.period_s <= MAX_PERIOD_S:
             raise ValueError(f"the period of rate `{self.name}` must be from 1 to {MAX_PERIOD_S} seconds")
-
-    @property
-    def interval_ns(self) -> int:
-        """Nanoseconds between two calls at an even pace, rounded up: never faster than asked for."""
-        return -(-self.period_s * SECOND_NS // self.count)
+        object.__setattr__(self, "interval_ns", -(-self.period_s * SECOND_NS // self.count))  # rounded up
 
 
 @dataclass(frozen=True, slots=True)
