@@ -119,19 +119,44 @@ class UpstreamRequest:
     client_capabilities: msgspec.Raw | None = None
     client_info: msgspec.Raw | None = None
     log_level: str | None = None
+    steps: "Steps | None" = None  # for an upstream whose tools are composed of calls of others
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSeen:
+    """The HTTP behind an answer, for who composes calls; without any secret.
+
+    headers  names in lower case
+    """
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
     """How an upstream answered: exactly one of `result` and `error`, raw.
 
-    era  which era the upstream spoke, for the translation of results
+    era   which era the upstream spoke, for the translation of results
+    seen  of an API that was called; never shown to callers
     """
 
     era: Literal["legacy", "modern"]
     result: msgspec.Raw | None = None
     error: msgspec.Raw | None = None
     size_bytes: int = 0
+    seen: HttpSeen | None = None
+
+
+class Steps(Protocol):
+    """The way in which a composite calls: in its caller's name, each step decided, paid and recorded for itself."""
+
+    async def call(self, upstream: str, tool: str, arguments: Mapping[str, object], timeout_s: float) -> UpstreamAnswer:
+        """Call a tool by its upstream's own name for it; raises any `Refusal` that a call may meet."""
+        ...
 
 
 class AskRefused(Exception):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from a2a_gateway.cards import Card
 from a2a_gateway.operations import Dialect
+from agent_gateway.config.governance import ToolsetAgent
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.agents import Agents
@@ -110,6 +111,21 @@ class AgentRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsetRoute:
+    """One endpoint of a toolset that is served as an agent.
+
+    tools  the toolset's own endpoint: what may be called, and what policies call the place
+    """
+
+    path: str
+    name: str
+    resource: str
+    config: ToolsetAgent
+    title: str
+    tools: Route
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who may call, under this configuration.
 
@@ -132,7 +148,8 @@ class Snapshot:
     routes      by exact request path
     validators  argument schemas by public tool name; a tool without one takes no calls
     missing     upstreams whose tools or card were never seen, with the public reason
-    agents      by name; `agent_routes` by exact path, without what an operation adds to it
+    agents      by name; `agent_routes` by exact path, without what an operation adds to it, and so
+                `toolset_routes`, of toolsets that are agents
     infos       what upstreams say of themselves, those that did
     ttl_ms      how long each upstream lets its lists be kept
     """
@@ -152,5 +169,6 @@ class Snapshot:
     infos: Mapping[str, ServerInfo] = field(default_factory=dict[str, ServerInfo])
     agents: Mapping[str, RemoteAgent] = field(default_factory=dict[str, RemoteAgent])
     agent_routes: Mapping[str, AgentRoute] = field(default_factory=dict[str, AgentRoute])
+    toolset_routes: Mapping[str, ToolsetRoute] = field(default_factory=dict[str, ToolsetRoute])
     ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])
     findings: Sequence[str] = ()

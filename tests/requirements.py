@@ -89,8 +89,11 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mesh.arazzo": Requirement(
         "issue 5, 2",
-        "an Arazzo workflow becomes one composite tool",
-        "single operations come first: a workflow is refused by name, as no OpenAPI description",
+        "an Arazzo workflow becomes one composite tool, each of whose steps is decided, paid and recorded for itself",
+    ),
+    "mesh.tasks": Requirement(
+        "issue 5, 3",
+        "work that an API accepts is a task of its caller, followed and cancelled on the API's origin only",
     ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
@@ -216,6 +219,25 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "policy.every-kind": Requirement("issue 3, 1", "the same policies filter and decide tools, prompts and resources"),
     "budgets.every-kind": Requirement("issue 3, 1", "budgets count uses of every kind, each kind for itself"),
     "mcp.raw-json": Requirement("issue 4", "unknown fields, nulls and big integers survive both ways"),
+    "mcp.tasks.extension": Requirement(
+        "ext-tasks", "a call answered with a task is followed, answered and cancelled under an id of its caller's own"
+    ),
+    "mcp.tasks.declared": Requirement(
+        "ext-tasks", "the extension is offered and told on when the caller declares it, and -32021 says when it must"
+    ),
+    "mcp.tasks.own-only": Requirement(
+        "DESIGN 5", "a task id that is forged, foreign, expired or of a hidden tool gets the answer of no task at all"
+    ),
+    "mcp.tasks.governed": Requirement(
+        "notes/mcp 8.10", "each request about a task is decided on its tool and recorded with its outcome"
+    ),
+    "mcp.tasks.paid-once": Requirement(
+        "notes/mcp 8.10", "a task is paid by the call that made it; what follows it counts for rates alone"
+    ),
+    "mcp.tasks.odd-upstreams": Requirement(
+        "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
+    ),
+    "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
         "issue 3, 3", "a caller with too many sessions loses its oldest, and nobody else one"
@@ -228,6 +250,19 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 3, 1", "a resource that changes is told to who watches it and may read it, in either era"
     ),
     "mcp.changes.lists": Requirement("issue 3, 4", "a list that changed at the upstream is told and shown at once"),
+    "upstream.discovered-token": Requirement(
+        "issue 3; MCP authorization",
+        "an upstream's challenge leads to a token of its authorization server, then reused",
+    ),
+    "upstream.discovered-step-up": Requirement(
+        "MCP authorization, step-up", "scopes that an upstream asks for are added to those there are, within a bound"
+    ),
+    "upstream.discovered-issuer": Requirement(
+        "RFC 9728, 8414, 9207", "a credential goes to its issuer alone, whatever metadata and redirects say"
+    ),
+    "upstream.login": Requirement(
+        "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
+    ),
     "mcp.http-sse": Requirement(
         "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
     ),
@@ -344,10 +379,16 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
+    "a2a.toolset-agents": Requirement(
+        "issue 4.6", "a toolset is an agent where asked for: a message is a governed call"
+    ),
     "a2a.one-purse": Requirement("issue 4", "all calls of all agents that come of one call share its purse"),
     "a2a.edge-budget": Requirement("issue 4", "a budget of a caller at an agent counts streamed and plain messages"),
     "a2a.chain": Requirement("RFC 8693 4.1", "each hop of a delegated call is named in the next token, verified"),
     "a2a.audience": Requirement("RFC 8707", "the token of a call holds at the agent that it went to, nowhere else"),
+    "policy.chains-narrow": Requirement(
+        "issue 4.4", "where everyone's rights count, nobody does for others what they may not do themselves"
+    ),
     "a2a.loops": Requirement("issue 4", "nobody is twice in a chain, and no chain is longer than allowed"),
     "a2a.forged-chain": Requirement("issue 4", "a chain that the gateway did not sign counts for nothing"),
     # --- workers ---------------------------------------------------------------------------

@@ -263,5 +263,5 @@ def _object(members: Object, name: str) -> Object | None:
     return cast("Object", value)
 
 
-def invalid(message: str) -> BadRequest:
-    return BadRequest(message, code="invalid_params", hint="see the shapes of the A2A specification")
+def invalid(message: str, hint: str = "see the shapes of the A2A specification") -> BadRequest:
+    return BadRequest(message, code="invalid_params", hint=hint)

@@ -1,6 +1,6 @@
 """What the admin API says, as types: its OpenAPI document is made of them, and the command line reads them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -147,6 +147,8 @@ class ExplainAsked(BaseModel):
     arguments: dict[str, Any] | None = None
     """None: any."""
     route: str = Field(default="mcp", max_length=MAX_NAME)
+    acting_for: list[Annotated[str, Field(min_length=1, max_length=MAX_NAME)]] = Field(default=[], max_length=16)
+    """Agents for whom it acts, the first of the chain first."""
 
 
 class PolicyShown(Shown):
@@ -160,6 +162,8 @@ class PolicyShown(Shown):
     unmet: list[str]
     reason: str
     hint: str
+    who: str
+    """Whose rights it is about: empty for the agent's, else of whom it acts for."""
 
 
 class ExplanationShown(Shown):
@@ -175,6 +179,8 @@ class ExplanationShown(Shown):
     """Those in whose scope the call is."""
     changes: list[str]
     problem: str
+    denied_to: list[str]
+    """Those of a chain whose own rights fall short."""
     bundle: str
     """Content hash of the policies and the world they were asked in."""
 

@@ -5,6 +5,7 @@ or agent) yields as it goes, so that the caller can let calls pass in between.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import msgspec
@@ -22,6 +23,7 @@ from agent_gateway.admin.models import (
 )
 from agent_gateway.config.governance import Budget
 from agent_gateway.identity.agents import Agent
+from agent_gateway.identity.delegation import link_of
 from agent_gateway.ports import ServerInfo
 from agent_gateway.runtime.identities import known_agent
 from agent_gateway.snapshot import Snapshot
@@ -192,6 +194,9 @@ def explained(snapshot: Snapshot, asked: ExplainAsked, at: float) -> Explanation
     at  unix seconds; only counts when arguments are given
     """
     principal = principal_named(snapshot, asked.agent)
+    if asked.acting_for:
+        links = [link_of(principal_named(snapshot, name), "") for name in asked.acting_for]
+        principal = replace(principal, chain=tuple(links))
     capability = capability_named(snapshot, asked.capability, asked.kind)
     when = at if asked.arguments is not None else None
     found = explain(snapshot.bundle, principal, capability, asked.arguments, at=when, route=asked.route)
@@ -208,6 +213,7 @@ def explanation_shown(asked: ExplainAsked, found: Explanation, bundle: str) -> E
         policies=[shown for view in found.policies for shown in _policy_shown(view)],
         changes=list(found.changes),
         problem=found.problem,
+        denied_to=list(found.denied_to),
         bundle=bundle,
     )
 
@@ -224,6 +230,7 @@ def _policy_shown(view: PolicyView) -> Iterator[PolicyShown]:
         unmet=list(view.unmet),
         reason=view.reason,
         hint=view.hint,
+        who=view.who,
     )
 
 

@@ -25,6 +25,7 @@ decision    written before anything leaves
     args_hmac     HMAC-SHA-256 of the arguments, as bytes, under a key of the tenant's own; hex
     args_bytes    their size
     trace         W3C traceparent, or empty
+    parent        of a step of a composite: the composite's call; only there
 
 outcome     written after, once
     call          as in the decision
@@ -181,6 +182,7 @@ def decision(
         "args_hmac": arguments.hmac,
         "args_bytes": arguments.size_bytes,
         "trace": trace,
+        **({"parent": call.parent} if call.parent else {}),
     }
 
 

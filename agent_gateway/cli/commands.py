@@ -51,6 +51,16 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "token": Command(
             "token", "token", "Print an access token, signed with the keys of the data directory. Keep it out of logs."
         ),
+        "login": Command(
+            "login",
+            "login",
+            "Have a person grant the gateway access to an upstream; the running gateway takes it up by itself.",
+        ),
+        "logout": Command(
+            "login",
+            "logout",
+            "Drop what a person granted the gateway at an upstream; the authorization server is not told.",
+        ),
         "explain": Command(
             "explain",
             "explain",

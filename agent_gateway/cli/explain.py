@@ -39,6 +39,9 @@ def explain(
     tool: Annotated[str, typer.Argument(help="The tool, `upstream__tool`, or what else `--kind` says.")] = "",
     call: Annotated[str, typer.Option("--call", help="Explain a call that was made, by its id.")] = "",
     kind: KindOption = "tool",
+    acting_for: Annotated[
+        list[str] | None, typer.Option("--for", help="An agent that it acts for; the first one first.")
+    ] = None,
     arg: ArgOption = None,
     args: ArgsOption = "",
     as_json: JsonOption = False,
@@ -52,7 +55,13 @@ def explain(
     if call or not tool:
         raise Failure("name an agent and a tool, or --call ID", exit_code=2)
     agent_named(loaded, agent)
-    found = source_of(loaded).explain(ExplainAsked(agent=agent, capability=tool, kind=_kind(kind), arguments=arguments))
+    for name in acting_for or []:
+        agent_named(loaded, name)
+    found = source_of(loaded).explain(
+        ExplainAsked(
+            agent=agent, capability=tool, kind=_kind(kind), arguments=arguments, acting_for=list(acting_for or [])
+        )
+    )
     emit(found.model_dump(), as_json=as_json, text=lambda console: write_explanation(console, found))
 
 
@@ -83,10 +92,13 @@ def write_explanation(console: Console, found: ExplanationShown) -> None:
     seen = "" if found.is_visible else "  (and does not see it)"
     text = f"{found.agent} {_WORDS[found.effect]} {found.capability}{seen}"
     console.print(text, style=_COLOURS[found.effect])
+    if found.denied_to:
+        console.print(f"  not permitted to {', '.join(found.denied_to)}")
     if found.problem:
         console.print(f"  {found.problem}")
     for policy in found.policies:
-        console.print(f"  {policy.effect:<7} {policy.id}  {policy.place}  {policy.condition}")
+        whose = f"  (for {policy.who})" if policy.who else ""
+        console.print(f"  {policy.effect:<7} {policy.id}  {policy.place}  {policy.condition}{whose}")
         for condition in policy.unmet:
             console.print(f"          {condition}")
         if policy.reason:
@@ -160,12 +172,20 @@ def _explained_now(
         kind=_kind(kind),
         arguments=None if arguments is None else dict(arguments),
         route=str(record.get("route")),
+        acting_for=_behind(loaded, record.get("chain")),
     )
     source: Source = source_of(loaded)
     try:
         return source.explain(asked)
     except Failure:
         return None
+
+
+def _behind(loaded: Loaded, chain: object) -> list[str]:
+    """Return the agents of ours for whom a recorded call was made."""
+    hops = cast("list[list[object]]", chain) if isinstance(chain, list) else []
+    others = {issuer.issuer for issuer in loaded.config.issuers.values()}
+    return [str(hop[1]) for hop in hops if hop[0] not in others and hop[1] in loaded.config.agents]
 
 
 def _write_told(console: Console, told: Mapping[str, object]) -> None:

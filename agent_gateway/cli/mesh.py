@@ -16,11 +16,21 @@ from rich.console import Console
 
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
+from agent_gateway.cli.mesh_flows import (
+    approve_flows_of,
+    bring_flows_in,
+    compare_flows,
+    find_flows,
+    flows_of,
+    report,
+    show_report,
+)
 from agent_gateway.cli.session import Failure, JsonOption, Session, emit, session_of
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.upstream_openapi import OpenApiUpstream
 from agent_gateway.mesh.approved import Made, make
 from agent_gateway.mesh.compare import Change, changes_of
+from agent_gateway.mesh.flows import are_workflows
 from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.mesh.importing import approve, import_api, latest
 from agent_gateway.mesh.scan import scan_host, scan_path
@@ -60,10 +70,13 @@ def bring_in(session: Session, name: str, source: str, more: dict[str, object], 
     if text is None:
         raise Failure(f"there is no {session.config_path}", hint="`agent-gateway init` writes one")
     known = session.load().config.upstreams.get(name)
-    if known is not None and not isinstance(known, OpenApiUpstream):
-        raise Failure(f"`{name}` is an upstream of another kind", exit_code=2)
     is_private = bool(more.get("allow_private")) or (known is not None and known.allow_private)
     sources = _sources(source, allow_private=is_private)
+    if are_workflows(sources):
+        bring_flows_in(session, name, source, sources, as_json=as_json)
+        return
+    if known is not None and not isinstance(known, OpenApiUpstream):
+        raise Failure(f"`{name}` is an upstream of another kind", exit_code=2)
     place = f"mesh/{name}" if known is None else known.folder_of(name)
     folder = ApiFolder(session.config_path.absolute().parent / place)
     if known is None:
@@ -84,12 +97,18 @@ def _more(url: str, *, allow_private: bool) -> dict[str, object]:
 
 @app.command("lint")
 def lint(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A description: a file, a folder, an archive or a URL.")],
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a description would give: tools, risk, and everything in it that a person should know."""
-    made = make(_sources(source, allow_private=allow_private), b"", {})
+    sources = _sources(source, allow_private=allow_private)
+    if are_workflows(sources):
+        flows = flows_of(session_of(context), sources)
+        emit(report(flows), as_json=as_json, text=lambda console: show_report(console, source, flows))
+        return
+    made = make(sources, b"", {})
     emit(_report(made), as_json=as_json, text=lambda console: _show_report(console, source, made))
 
 
@@ -123,14 +142,19 @@ def diff(
 ) -> None:
     """Read the description again and say what an approval would change. Exit code 1 when something is held."""
     session = session_of(context)
-    config, folder = _api(session, name)
+    flows = find_flows(session, name)
+    config, folder = (flows, None) if flows is not None else _api(session, name)
     place = source or config.spec
     if place is None:
         raise Failure(f"`{name}` has no `spec`", hint="name one with --source", exit_code=2)
-    imported = import_api(folder, _sources(_beside(session, place), allow_private=config.allow_private))
-    changes = changes_of(folder, imported)
+    sources = _sources(_beside(session, place), allow_private=config.allow_private)
+    if folder is None:
+        kept, changes = compare_flows(session, name, sources)
+    else:
+        imported = import_api(folder, sources)
+        kept, changes = imported.source, changes_of(folder, imported)
     data: dict[str, object] = {
-        "source": imported.source,
+        "source": kept,
         "changes": [{"tool": one.tool, "verdict": one.verdict, "what": list(one.what)} for one in changes],
     }
     emit(data, as_json=as_json, text=lambda console: _show_changes(console, changes))
@@ -153,7 +177,12 @@ def approve_(
     """Serve tools as the latest import has them. Those not named stay as they were."""
     if not tools and not reads and not everything and not safe:
         raise Failure("which tools?", hint="name them, or give --reads, --unheld or --all", exit_code=2)
-    _, folder = _api(session_of(context), name)
+    session = session_of(context)
+    if find_flows(session, name) is not None:
+        served, left = approve_flows_of(session, name, tools or (), reads=reads, everything=everything)
+        _show_approved(name, served, left, as_json=as_json)
+        return
+    _, folder = _api(session, name)
     changes = changes_of(folder, latest(folder))
     unheld = {one.tool for one in changes if one.verdict in ("quiet", "notify")}
     gone = {one.tool for one in changes if one.verdict == "withdraw"}
@@ -161,11 +190,12 @@ def approve_(
     chosen = approve(folder, wanted, withdrawn=gone if everything else ())
     if not chosen and not (everything and gone):
         raise Failure("no tool of the latest import is meant", hint=f"`agent-gateway mesh diff {name}` lists them")
-    data: dict[str, object] = {
-        "approved": [tool.name for tool in chosen],
-        "withdrawn": sorted(gone) if everything else [],
-    }
-    emit(data, as_json=as_json, text=lambda console: console.print(f"{len(chosen)} tools of {name} are approved"))
+    _show_approved(name, [tool.name for tool in chosen], sorted(gone) if everything else [], as_json=as_json)
+
+
+def _show_approved(name: str, approved: list[str], withdrawn: list[str], *, as_json: bool) -> None:
+    data: dict[str, object] = {"approved": approved, "withdrawn": withdrawn}
+    emit(data, as_json=as_json, text=lambda console: console.print(f"{len(approved)} tools of {name} are approved"))
 
 
 # --- where things are ------------------------------------------------------------------------

@@ -22,6 +22,23 @@ class ShownTool(Section):
     """What is said of it there."""
 
 
+class ToolsetAgent(Section):
+    """A toolset as an A2A agent: its tools are skills, its policies, budgets and records are the same."""
+
+    name: Label | None = None
+    """Name in its card. Default: the toolset's title, or its name."""
+    description: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """What its card says it is for. Default: that it calls tools."""
+    version: Label = "1"
+    """Version in its card."""
+    visibility: Literal["entitled", "public"] = "entitled"
+    """Who may read its card: those who may use one of its tools, or everybody."""
+    publish: tuple[Pattern, ...] = Field(default=(), max_length=1000)
+    """Tools that the public card names, by name in this toolset or by pattern. Default: none."""
+    serve: tuple[Literal["1.0", "0.3"], ...] = Field(default=("1.0", "0.3"), min_length=1, max_length=2)
+    """Versions of A2A that callers may speak."""
+
+
 class Toolset(Section):
     """A curated bundle of tools with its own URL, `/mcp/{name}`; `default` is served at `/mcp`."""
 
@@ -42,6 +59,9 @@ class Toolset(Section):
     list_tokens: int | None = Field(default=None, ge=0, le=10_000_000)
     """Most tokens, about, that its list may cost a caller; above it the endpoint is compact for that caller."""
 
+    agent: ToolsetAgent | None = None
+    """Serve it as an A2A agent too, at `/a2a/{name}`: a message calls a tool. `{}` is enough."""
+
     @property
     def compact_above(self) -> int | None:
         return -1 if self.compact else self.list_tokens
@@ -52,6 +72,9 @@ class Policies(Section):
 
     files: tuple[FilePath, ...] = Field(default=(), max_length=256)
     """Cedar files; `*`, `?` and `**` work, in alphabetical order."""
+    chains: Literal["actor", "everyone"] = "actor"
+    """Whose rights count when an agent acts for others: its own, or those of everyone in its chain too, so that a
+    chain only narrows what may be done."""
     starter: bool = False
     """Add the starter policies that ship with the gateway."""
 

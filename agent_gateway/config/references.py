@@ -8,7 +8,9 @@ from agent_gateway.config.identities import Agent, ApiKey, Oidc
 from agent_gateway.config.problems import Fault, Path, did_you_mean
 from agent_gateway.config.root import Config
 from agent_gateway.config.upstream_a2a import A2aUpstream
-from agent_gateway.config.upstreams import DelegatedAuth
+from agent_gateway.config.upstream_arazzo import ArazzoUpstream
+from agent_gateway.config.upstream_openapi import OpenApiUpstream
+from agent_gateway.config.upstreams import DelegatedAuth, DiscoverAuth
 
 
 def check_references(config: Config) -> Iterator[Fault]:
@@ -20,6 +22,9 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _oidc_matches(config)
     yield from _admins(config)
     yield from _remote_agents(config)
+    yield from _discovered(config)
+    yield from _workflows(config)
+    yield from _toolset_agents(config)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -65,6 +70,28 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
         if is_ours and told.setdefault(audience, upstream.acts_as) != upstream.acts_as:
             message = f"a token for this agent would be one for `{told[audience]}` too"
             yield Fault((*here, "auth", "audience"), message, "give each agent an audience of its own")
+
+
+def _discovered(config: Config) -> Iterator[Fault]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream.auth, DiscoverAuth) and getattr(upstream, "transport", "") != "streamable-http":
+            message = "`discover` is for MCP servers over streamable HTTP"
+            yield Fault(("upstreams", name, "auth", "kind"), message, "use `client_credentials` or `header`")
+
+
+def _workflows(config: Config) -> Iterator[Fault]:
+    apis = {name for name, upstream in config.upstreams.items() if isinstance(upstream, OpenApiUpstream)}
+    for name, upstream in config.upstreams.items():
+        for source, api in upstream.sources.items() if isinstance(upstream, ArazzoUpstream) else ():
+            if api not in apis:
+                yield _unknown(("upstreams", name, "sources", source), "API", api, apis)
+
+
+def _toolset_agents(config: Config) -> Iterator[Fault]:
+    for name, toolset in config.toolsets.items():
+        if toolset.agent is not None and isinstance(config.upstreams.get(name), A2aUpstream):
+            message = f"the upstream `{name}` is served at `/a2a/{name}` already"
+            yield Fault(("toolsets", name, "agent"), message, "give the toolset another name")
 
 
 def _agents(config: Config) -> Iterator[Fault]:

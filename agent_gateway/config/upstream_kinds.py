@@ -5,6 +5,7 @@ from typing import Annotated, cast
 from pydantic import Discriminator, Tag
 
 from agent_gateway.config.upstream_a2a import A2aUpstream
+from agent_gateway.config.upstream_arazzo import ArazzoUpstream
 from agent_gateway.config.upstream_mcp import McpUpstream
 from agent_gateway.config.upstream_openapi import OpenApiUpstream
 from agent_gateway.config.upstreams import Upstream
@@ -23,7 +24,8 @@ def _kind_of(value: object) -> str:
 AnyUpstream = Annotated[
     Annotated[McpUpstream, Tag("mcp")]
     | Annotated[A2aUpstream, Tag("a2a")]
-    | Annotated[OpenApiUpstream, Tag("openapi")],
+    | Annotated[OpenApiUpstream, Tag("openapi")]
+    | Annotated[ArazzoUpstream, Tag("arazzo")],
     Discriminator(_kind_of),
 ]
 """One upstream of any kind."""

@@ -6,7 +6,7 @@ A kind has a module of its own (`upstream_mcp` and others); `upstream_kinds` put
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.section import HttpUrl, Label, Seconds, Section, Tag, refuse
@@ -70,7 +70,46 @@ class DelegatedAuth(Section):
     """Audience of the token. Default: the upstream's URL."""
 
 
-Auth = Annotated[NoAuth | HeaderAuth | ClientCredentialsAuth | DelegatedAuth, Field(discriminator="kind")]
+class DiscoverAuth(Section):
+    """OAuth as the upstream announces it: its authorization server is found by its metadata, checked and asked."""
+
+    kind: Literal["discover"]
+    grant: Literal["client_credentials", "authorization_code", "jwt_bearer"] = "client_credentials"
+    """How tokens are had: for the gateway itself, by a person's word (`agent-gateway login`), or for a workload."""
+    issuer: HttpUrl | None = None
+    """The only authorization server that may be asked. Default: the one that the upstream names first."""
+    client_id: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[\x21-\x7e]+$")] | None = None
+    """The gateway's client id there, or an `https:` URL of its metadata document. Default: it registers itself."""
+    client_secret: Secret | None = None
+    """Its secret, by reference; it goes to `issuer` alone."""
+    client_key: Secret | None = None
+    """Its private key in PEM, by reference, in place of a secret."""
+    assertion: Secret | None = None
+    """The token that says who the workload is, by reference, for `jwt_bearer`. A file is followed as it changes."""
+    scope: Label | None = None
+    """Scopes to ask for, separated by blanks. Default: those that the upstream asks for, or else offers."""
+    redirect_port: int = Field(default=0, ge=0, le=65535)
+    """Port on loopback where a login ends. Default: any; a client that is registered with one needs it."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DiscoverAuth":
+        proofs = [self.client_secret, self.client_key]
+        if self.grant == "client_credentials" and (self.client_id is None or proofs.count(None) != 1):
+            raise refuse(
+                "`client_credentials` needs `client_id` and its secret or key", "or `grant: authorization_code`"
+            )
+        if self.client_id is None and proofs.count(None) != 2:
+            raise refuse("a secret or key without `client_id`", "say whose it is")
+        if self.client_secret is not None and self.issuer is None:
+            raise refuse("a secret needs the `issuer` that it is for", "or else the upstream says who gets it")
+        if (self.grant == "jwt_bearer") != (self.assertion is not None):
+            raise refuse("`assertion` belongs to `grant: jwt_bearer`", "write both, or neither")
+        return self
+
+
+Auth = Annotated[
+    NoAuth | HeaderAuth | ClientCredentialsAuth | DiscoverAuth | DelegatedAuth, Field(discriminator="kind")
+]
 
 
 class ToolRule(Section):

@@ -82,19 +82,22 @@ class Delegator:
 def link_of(principal: Principal, own_issuer: str) -> Hop:
     """Return `principal` as a link of a chain: a configured agent is ours, whatever proved it."""
     issuer = own_issuer if principal.kind == "agent" else principal.issuer
-    return Hop(issuer, principal.id, is_verified=True, generation=principal.generation)
+    return Hop(
+        issuer, principal.id, True, principal.generation, principal.kind,
+        () if principal.kind == "agent" else principal.teams, principal.trust,
+    )  # fmt: skip
 
 
 def links_in(claims: Mapping[str, object], own_issuer: str) -> tuple[Hop, ...]:
     """Return the chain of a token of ours, from its subject to who acts now; raises `Malformed`."""
-    first = _link(claims.get("sub"), claims.get("sub_iss", own_issuer), claims.get("generation", 0))
+    first = _link(claims, "sub_", own_issuer)
     actors: list[Hop] = []
     act: object = claims.get("act")
     while act is not None:
         if not isinstance(act, dict) or len(actors) >= MAX_HOPS:
             raise Malformed("the token's chain cannot be read")
         claim = cast("dict[str, object]", act)
-        actors.append(_link(claim.get("sub"), claim.get("iss", own_issuer), claim.get("generation", 0)))
+        actors.append(_link(claim, "", own_issuer))
         act = claim.get("act")
     return (first, *reversed(actors))
 
@@ -139,22 +142,40 @@ def txn_in(claims: Mapping[str, object]) -> str:
 
 def _claims(links: Sequence[Hop], own_issuer: str) -> dict[str, object]:
     first, *actors = links
-    claims: dict[str, object] = {"sub": first.subject, "generation": first.generation}
-    if first.issuer != own_issuer:
-        claims["sub_iss"] = first.issuer
+    claims = _claim(first, "sub_", own_issuer)
     act: dict[str, object] | None = None
     for actor in actors:
-        claim: dict[str, object] = {"sub": actor.subject, "generation": actor.generation}
-        if actor.issuer != own_issuer:
-            claim["iss"] = actor.issuer
+        claim = _claim(actor, "", own_issuer)
         if act is not None:
             claim["act"] = act
         act = claim
     return claims if act is None else {**claims, "act": act}
 
 
-def _link(subject: object, issuer: object, generation: object) -> Hop:
-    is_name = isinstance(subject, str) and isinstance(issuer, str) and 0 < len(subject) <= _MAX_NAME_CHARS
-    if not is_name or isinstance(generation, bool) or not isinstance(generation, int):
+def _claim(link: Hop, prefix: str, own_issuer: str) -> dict[str, object]:
+    """Return what a token says of one link; of an agent of ours no more than who it is."""
+    claim: dict[str, object] = {"sub": link.subject, "generation": link.generation}
+    if link.issuer != own_issuer:
+        claim[f"{prefix}iss"] = link.issuer
+    if link.kind != "agent":
+        claim |= {f"{prefix}kind": link.kind, f"{prefix}teams": list(link.teams), f"{prefix}trust": link.trust}
+    return claim
+
+
+def _link(claims: Mapping[str, object], prefix: str, own_issuer: str) -> Hop:
+    subject, issuer = claims.get("sub"), claims.get(f"{prefix}iss", own_issuer)
+    generation, trust = claims.get("generation", 0), claims.get(f"{prefix}trust", 0)
+    kind, teams = claims.get(f"{prefix}kind"), claims.get(f"{prefix}teams", [])
+    if not isinstance(subject, str) or not isinstance(issuer, str) or not 0 < len(subject) <= _MAX_NAME_CHARS:
         raise Malformed("the token's chain cannot be read")
-    return Hop(cast("str", issuer), cast("str", subject), is_verified=True, generation=generation)
+    if not _is_number(generation) or not _is_number(trust) or not isinstance(teams, list):
+        raise Malformed("the token's chain cannot be read")
+    named = tuple(str(team) for team in cast("list[object]", teams))
+    if issuer == own_issuer:
+        return Hop(issuer, subject, True, cast("int", generation), "agent")
+    as_kind = "workload" if kind == "workload" else "user"
+    return Hop(issuer, subject, True, cast("int", generation), as_kind, named, cast("int", trust))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

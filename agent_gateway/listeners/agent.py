@@ -9,25 +9,24 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from a2a_gateway import skills
 from a2a_gateway.cards import LEGACY_WELL_KNOWN, WELL_KNOWN
 from a2a_gateway.inbound import JSON_TYPES, HttpIn, Unread, read
 from a2a_gateway.inbound import Inbound as A2aRequest
-from a2a_gateway.operations import MESSAGING, PUSH, Dialect
+from a2a_gateway.operations import Dialect
 from a2a_gateway.versions import unsupported
 from agent_gateway import errors
 from agent_gateway.audit import records
 from agent_gateway.identity import challenge
-from agent_gateway.listeners.agent_call import call_agent
 from agent_gateway.listeners.agent_card import serve_card
-from agent_gateway.listeners.agent_inbound import AgentInbound
-from agent_gateway.listeners.agent_refusals import no_agent, other_tenant, push_off, render
+from agent_gateway.listeners.agent_door import AgentDoor, Arrived, Door
+from agent_gateway.listeners.agent_refusals import no_agent, render
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.listeners.toolset_door import ToolsetDoor
 from agent_gateway.runtime.agents import PREFIX
 from agent_gateway.runtime.gateway import Gateway
-from agent_gateway.snapshot import AgentRoute, Snapshot
+from agent_gateway.snapshot import Snapshot
 from agent_gateway.telemetry.logs import log
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import BadRequest, Forbidden, Refusal, Unauthenticated, Unavailable
@@ -48,15 +47,19 @@ class _Place:
 
     path: str
     rest: str
-    route: AgentRoute | None
+    door: Door | None
 
 
 def place_of(path: str, snapshot: Snapshot) -> _Place:
-    """Return the endpoint that a raw path means: `/a2a/{agent}` or `/a2a/{agent}/skills/{skill}`."""
+    """Return the endpoint that a raw path means: `/a2a/{agent}`, `/a2a/{toolset}` or `/a2a/{agent}/skills/{skill}`."""
     parts = path.removeprefix(PREFIX).split("/")
     length = 3 if len(parts) > 2 and parts[1] == "skills" else 1
     own = PREFIX + "/".join(parts[:length])
-    return _Place(own, path[len(own) :], snapshot.agent_routes.get(own))
+    agent, toolset = snapshot.agent_routes.get(own), snapshot.toolset_routes.get(own)
+    door = AgentDoor(agent) if agent is not None else None
+    if toolset is not None:
+        door = ToolsetDoor(toolset)
+    return _Place(own, path[len(own) :], door)
 
 
 async def serve_agent(gateway: Gateway, snapshot: Snapshot, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,15 +96,15 @@ class _Request:
         """Check, authenticate, read; then serve the card, or carry the operation. Raises a `Refusal`."""
         snapshot, place = self._snapshot, self._place
         headers = check_head(self._scope["headers"], snapshot.head_rules)
-        route, is_card = place.route, place.rest in CARDS and self._scope["method"] in ("GET", "HEAD")
-        if route is not None and is_card and route.agent.config.visibility == "public":
-            await serve_card(self._gateway, route, None, headers, self._send)
+        door, is_card = place.door, place.rest in CARDS and self._scope["method"] in ("GET", "HEAD")
+        if door is not None and is_card and door.is_public:
+            await self._card(door, None, headers)
             return
         principal = self._principal = await self._authenticate()
-        if route is None or not snapshot.bundle.visible(principal, [route.capability], route=route.name):
+        if door is None or not door.is_open(snapshot, principal):
             raise no_agent()
         if is_card:
-            await serve_card(self._gateway, route, principal, headers, self._send)
+            await self._card(door, principal, headers)
             return
         if principal.credential == "access_token" and MESSAGE_SCOPE not in principal.scopes:
             raise Forbidden(
@@ -109,16 +112,15 @@ class _Request:
                 code="insufficient_scope",
                 hint="ask the token service for it",
             )
-        request = await self._read(receive, headers)
+        request = await self._read(door, receive, headers)
         self._dialect, self._id_raw = request.dialect, request.id_raw
-        skill = _skill_of(route, request, snapshot, principal)
-        if request.parts.tenant not in ("", *(target.tenant for target in route.agent.targets)):
-            raise other_tenant()
-        is_push = request.operation in PUSH or request.parts.push is not None
-        if is_push and route.agent.config.push == "off":
-            raise push_off()
-        inbound = AgentInbound(self._gateway, snapshot, route, principal, headers, receive, self._send, request, skill)
-        await call_agent(inbound)
+        await door.answer(
+            Arrived(self._gateway, snapshot, principal, headers, receive, self._send, self._scope, request)
+        )
+
+    async def _card(self, door: Door, principal: Principal | None, headers: Mapping[bytes, bytes]) -> None:
+        written = door.card(self._snapshot, principal, headers)
+        await serve_card(self._gateway, door.name, principal, written, headers, self._send)
 
     async def _authenticate(self) -> Principal:
         authenticator = self._snapshot.identity.authenticator
@@ -127,7 +129,7 @@ class _Request:
         principal = authenticator.authenticate(raw, resource, query)
         return principal if principal is not None else await authenticator.authenticate_cold(raw, resource, query)
 
-    async def _read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> A2aRequest:
+    async def _read(self, door: Door, receive: Receive, headers: Mapping[bytes, bytes]) -> A2aRequest:
         method, limits = self._scope["method"], self._snapshot.config.limits
         if method not in _HTTP_METHODS:
             raise BadRequest(f"the method {method[:16]} is not served here", code="method_not_allowed")
@@ -147,8 +149,7 @@ class _Request:
         if isinstance(found, Unread):
             self._dialect, self._id_raw = found.dialect, found.id_raw
             raise found.refusal
-        assert self._place.route is not None
-        if found.dialect.version not in self._place.route.agent.config.serve:
+        if found.dialect.version not in door.serve:
             self._dialect, self._id_raw = found.dialect, found.id_raw
             raise unsupported("this agent is not served in this version of A2A")
         return found
@@ -159,7 +160,7 @@ class _Request:
         peer = str(client[0]) if client else ""
         status, body, headers = render(refusal, self._dialect, self._id_raw)
         # A path that strangers made up is no route of ours.
-        name = self._place.route.name if self._place.route is not None else "a2a"
+        name = self._place.door.name if self._place.door is not None else "a2a"
         self._gateway.record_refusal(
             refusal.code, errors.wire_form(refusal).http_status, records.Origin(name, peer), self._principal
         )
@@ -176,21 +177,6 @@ class _Request:
         if refusal.code in _CLOSING:
             headers.append((b"connection", b"close"))
         await send_bytes(self._send, status, body, headers)
-
-
-def _skill_of(route: AgentRoute, request: A2aRequest, snapshot: Snapshot, principal: Principal) -> str:
-    """Return the skill that a request is about; a hidden one and an unknown one are the same refusal."""
-    named = skills.named(request) if request.operation in MESSAGING else ""
-    if route.skill:
-        if named and named != route.skill:
-            raise BadRequest("this endpoint is another skill's", code="invalid_params", hint="name this skill, or none")
-        return route.skill
-    if not named:
-        return ""
-    capability = route.agent.skills.get(named)
-    if capability is None or not snapshot.bundle.visible(principal, [capability], route=route.name):
-        raise no_agent()
-    return named
 
 
 def _check_json(headers: Mapping[bytes, bytes]) -> None:

@@ -23,11 +23,10 @@ MAX_AGE_S = 300
 
 
 async def serve_card(
-    gateway: Gateway, route: AgentRoute, principal: Principal | None, headers: Mapping[bytes, bytes], send: Send
-) -> None:
-    """Answer with the card that `principal` may see; None: with what everybody may."""
-    assert route.agent.card is not None
-    written = card_for(gateway.snapshot, route, principal, route.agent.card, asked_in(headers))
+    gateway: Gateway, route: str, principal: Principal | None, written: dict[str, object],
+    headers: Mapping[bytes, bytes], send: Send,
+) -> None:  # fmt: skip
+    """Answer with the card that was written for `principal`; None: for everybody."""
     tag, body = offering.etag(written), msgspec.json.encode(signed(gateway.snapshot, written))
     shared = b"public" if principal is None else b"private"
     common: list[tuple[bytes, bytes]] = [
@@ -41,7 +40,7 @@ async def serve_card(
         await send({"type": "http.response.body", "body": b""})
         return
     if principal is not None:
-        gateway.record_list("GetAgentCard", principal, route.name, {}, len(body))
+        gateway.record_list("GetAgentCard", principal, route, {}, len(body))
     await send_bytes(send, 200, body, [(b"content-type", b"application/json"), *common])
 
 

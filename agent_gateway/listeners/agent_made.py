@@ -5,7 +5,6 @@ page by page, what is somebody else's is left out, and where to go on is sealed 
 """
 
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import cast
@@ -14,23 +13,19 @@ import msgspec
 from msgspec import Raw
 
 from a2a_gateway import cards, errors, outbound, raw, results
-from a2a_gateway.answers import state_of
 from a2a_gateway.inbound import Inbound as A2aRequest
 from a2a_gateway.operations import PUSH, Dialect, Operation
-from a2a_gateway.parts import Parts, invalid
+from a2a_gateway.parts import Parts
 from a2a_gateway.results import A2A_JSON, Passage
 from agent_gateway.listeners.agent_card import card_for, signed
 from agent_gateway.listeners.agent_inbound import AgentInbound
+from agent_gateway.listeners.agent_pages import MAX_PAGE, Cursors, choice_of, page_size, typed
 from agent_gateway.listeners.agent_push import find_hook, ours, registered, theirs, webhook_of
 from agent_gateway.listeners.agent_refusals import Answer, foreign_answer, is_telling
 from agent_gateway.snapshot import Target
-from agent_gateway.stores.task_store import Choice
-from gateway_policies.refusal import BadRequest, Refusal
+from gateway_policies.refusal import BadRequest
 
-PAGE = 50  # tasks of a page, unless the caller says otherwise
-MAX_PAGE = 100
 MAX_PAGES = 20  # of the agent's, for one of ours
-CURSOR_LIFE_S = 3600.0
 _PLAIN = Dialect("1.0", "JSONRPC")
 _NOBODY = b'"gateway"'
 
@@ -91,11 +86,11 @@ class Making:
         if self.target.dialect.version == "0.3":
             return await self._tasks_known()
         request, inbound = self.inbound.request, self.inbound
-        size, mine = _page_size(request), list[Raw]()
+        size, mine = page_size(request), list[Raw]()
         context = request.parts.context_id
         if context and not await inbound.gateway.tasks.owns(inbound.where, [], [context]):
             return await self._listed([], size, None)  # somebody else's and nobody's hold the same: nothing
-        token, skip = cast("tuple[str, int]", self._opened() or ("", 0))
+        token, skip = cast("tuple[str, int]", self._cursors.opened(self.inbound.request.parsed) or ("", 0))
         following: tuple[str, int] | None = (token, skip)
         for _ in range(MAX_PAGES):
             token, skip = following
@@ -119,8 +114,11 @@ class Making:
     async def _tasks_known(self) -> Answer:
         """List the tasks of an agent that has no list: which, is known here; how they are, the agent says."""
         request, inbound = self.inbound.request, self.inbound
-        size, after = _page_size(request), cast("tuple[float, str] | None", self._opened())
-        known, _ = await inbound.gateway.tasks.page(inbound.where, _choice(request), after, size)
+        size, after = (
+            page_size(request),
+            cast("tuple[float, str] | None", self._cursors.opened(self.inbound.request.parsed)),
+        )
+        known, _ = await inbound.gateway.tasks.page(inbound.where, choice_of(request), after, size)
         found: list[Raw] = []
         for task in known:
             asking = replace(request, operation=Operation.GET_TASK, parts=Parts(task_id=task.id))
@@ -133,34 +131,15 @@ class Making:
 
     async def _listed(self, tasks: list[Raw], size: int, following: tuple[object, object] | None) -> Answer:
         inbound = self.inbound
-        _, total = await inbound.gateway.tasks.page(inbound.where, _choice(inbound.request), None, 1)
-        token = "" if following is None else self._sealed(following)
+        _, total = await inbound.gateway.tasks.page(inbound.where, choice_of(inbound.request), None, 1)
+        token = "" if following is None else self._cursors.sealed(following)
         listed = {"tasks": tasks, "nextPageToken": token, "pageSize": size, "totalSize": max(total, len(tasks))}
         return in_dialect(inbound.request, raw.write(listed))
 
-    def _sealed(self, following: tuple[object, object]) -> str:
-        gateway = self.inbound.gateway
-        until = gateway.services.clock() + CURSOR_LIFE_S
-        return gateway.sealer.seal(self._purpose, self.inbound.principal, json.dumps(following).encode(), until)
-
-    def _opened(self) -> tuple[object, object] | None:
-        """Return where the caller's page begins; None: at the beginning."""
-        token = self.inbound.request.parsed.get("pageToken", "")
-        if token == "":
-            return None
-        gateway = self.inbound.gateway
-        try:
-            if not isinstance(token, str):
-                raise invalid("`pageToken` must be a string")
-            opened = gateway.sealer.open(self._purpose, self.inbound.principal, token, gateway.services.clock())
-        except Refusal:
-            raise invalid("this page token is not one of ours") from None
-        first, second = json.loads(opened)
-        return first, second
-
     @property
-    def _purpose(self) -> str:
-        return f"tasks:{self.inbound.route.name}:{self.inbound.skill}"
+    def _cursors(self) -> Cursors:
+        purpose = f"tasks:{self.inbound.route.name}:{self.inbound.skill}"
+        return Cursors(self.inbound.gateway, self.inbound.principal, purpose)
 
     # --- webhooks ----------------------------------------------------------------------------
 
@@ -257,24 +236,4 @@ def _asked(request: A2aRequest) -> raw.Object:
     names = ("contextId", "status", "historyLength", "includeArtifacts", "statusTimestampAfter")
     if request.dialect.binding == "JSONRPC":
         return {name: request.params[name] for name in names if name in request.params}
-    return {name: raw.write(_typed(request.parsed[name])) for name in names if name in request.parsed}
-
-
-def _typed(value: object) -> object:
-    """Return a parameter of a query as the JSON that it stands for."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return value == "true" if value in ("true", "false") else value
-
-
-def _page_size(request: A2aRequest) -> int:
-    size = _typed(request.parsed.get("pageSize", PAGE))
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_PAGE:
-        raise invalid(f"`pageSize` must be from 1 to {MAX_PAGE}")
-    return size
-
-
-def _choice(request: A2aRequest) -> Choice:
-    status = request.parsed.get("status", "")
-    state = "" if status in ("", "TASK_STATE_UNSPECIFIED") else str(state_of(status))
-    return Choice(context=request.parts.context_id, state=state)
+    return {name: raw.write(typed(request.parsed[name])) for name in names if name in request.parsed}

@@ -25,6 +25,7 @@ from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_error import Headers, render, status_of
+from agent_gateway.listeners.mcp_task_ids import is_task
 from agent_gateway.listeners.mcp_tools import Sent, body_of
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import authorize
@@ -251,7 +252,7 @@ class FastCall(Sending):
             return
         try:
             answer = lane.direct.answer(body, self.id)
-            if _ASKS in body:
+            if _ASKS in body or (lane.reader.takes_any and is_task(answer)):
                 self._go_on(self._carry(partial(_hand_on, answer)))
                 return
             text = body_of(answer, exchange, self._message.id, lane.reader)

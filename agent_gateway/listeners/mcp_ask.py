@@ -34,6 +34,7 @@ _NOT_OF_A_CALL: Final = frozenset(
         "notifications/prompts/list_changed",
         "notifications/resources/list_changed",
         "notifications/resources/updated",
+        "notifications/tasks",
         "notifications/tools/list_changed",
     }
 )

@@ -6,6 +6,7 @@ in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -18,7 +19,9 @@ from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.mcp_task_ids import as_created
 from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -32,10 +35,11 @@ from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, translat
 
 async def call_tool(request: McpRequest) -> None:
     """Answer `tools/call`."""
-    await carry(request, _begin)
+    await carry(request, begin_call)
 
 
-def _begin(request: McpRequest, reply: Reply) -> Begun:
+def begin_call(request: McpRequest, reply: Reply) -> Begun:
+    """Describe the call that a `tools/call` asks for; raises a `Refusal` for what is none."""
     inbound = request.inbound
     entry, arguments = _described(request)
     exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
@@ -95,7 +99,10 @@ class Sent:
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
         turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
-        answer = await converse(turn, upstream, self.outgoing(permit.call))
+        outgoing = self.outgoing(permit.call)
+        if capability.steps:
+            outgoing = replace(outgoing, steps=StepsOf(self._request, self._exchange, permit.call, self.sink))
+        answer = await converse(turn, upstream, outgoing)
         self.take(answer)
         return answer
 
@@ -130,6 +137,7 @@ class Sent:
     def take(self, answer: UpstreamAnswer) -> None:
         """Translate an answer for the caller; raises `UpstreamFailed` for one that it cannot read."""
         request = self._request
+        answer = as_created(request, self._entry.capability, answer)
         self.body = body_of(answer, self._exchange, request.message.id, request.reader)
 
 

@@ -20,9 +20,11 @@ from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_
 from agent_gateway.listeners.guard import check_head
 from agent_gateway.listeners.mcp_error import retry_header
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.listeners.toolset_work import names_for
 from agent_gateway.runtime.agents import REGISTRY
 from agent_gateway.runtime.gateway import Gateway
-from agent_gateway.snapshot import AgentRoute, Route, Snapshot
+from agent_gateway.runtime.toolset_agents import card_of, published
+from agent_gateway.snapshot import AgentRoute, Route, Snapshot, ToolsetRoute
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import BadRequest, NotFound, Refusal, Unauthenticated
 
@@ -148,6 +150,10 @@ def entries_for(snapshot: Snapshot, principal: Principal | None) -> Iterator[Ent
         if not route.skill:
             whole.add(route.agent.name)
         yield _agent_entry(snapshot, route, principal)
+    for toolset in snapshot.toolset_routes.values():
+        names = names_for(snapshot, toolset, principal) if principal is not None else published(toolset)
+        if names if principal is not None else toolset.config.visibility == "public":
+            yield _toolset_entry(toolset, names)
     if principal is None:
         return
     for route in snapshot.routes.values():
@@ -178,6 +184,14 @@ def _agent_entry(snapshot: Snapshot, route: AgentRoute, principal: Principal | N
         tuple(sorted(route.capability.tags)),
         tuple(str(skill["id"]) for skill in skills if isinstance(skill, dict)) if isinstance(skills, list) else (),  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     )
+
+
+def _toolset_entry(route: ToolsetRoute, names: list[str]) -> Entry:
+    card = card_of(route, names, tells_arguments=False)
+    return Entry(
+        "agent", route.name.removeprefix("a2a/"), card.name, route.resource, route.resource + WELL_KNOWN,
+        card.description, card.version, capabilities=tuple(names),
+    )  # fmt: skip
 
 
 def _server_entry(route: Route, names: tuple[str, ...]) -> Entry:

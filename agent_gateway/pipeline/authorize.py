@@ -34,12 +34,11 @@ def refusal_of(decision: Decision, name: str, kind: Kind) -> Refusal:
     reasons = [reason.text for reason in decision.reasons if reason.text]
     hints = [reason.hint for reason in decision.reasons if reason.hint]
     because = "; ".join(reasons) if reasons else "no policy permits it"
-    return Forbidden(
-        f"`{name}` is denied: {because}",
-        hint="; ".join(hints),
-        details={
-            "reason": decision.code or "forbidden",
-            "policies": list(decision.policies),
-            "bundle": decision.bundle,
-        },
-    )
+    details: dict[str, object] = {
+        "reason": decision.code or "forbidden",
+        "policies": list(decision.policies),
+        "bundle": decision.bundle,
+    }
+    if decision.denied_to:
+        details["denied_to"] = decision.denied_to
+    return Forbidden(f"`{name}` is denied: {because}", hint="; ".join(hints), details=details)

@@ -22,8 +22,10 @@ from agent_gateway.runtime.schemas import BadSchema, NeverValid, SchemaMistake, 
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.telemetry.logs import log
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
+from agent_gateway.upstreams.api_wire import ApiAccess
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
-from agent_gateway.upstreams.openapi import READ_RESULT, ApiAccess, ApiSettings, ApiTool, ApiTools, Check, OpenApi
+from agent_gateway.upstreams.openapi import READ_RESULT, ApiSettings, ApiTool, ApiTools, Check, OpenApi
+from agent_gateway.upstreams.workflows import Workflows
 from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import Site, origin_of
 from context_mesh.wire.plan import Placing
@@ -95,7 +97,8 @@ def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, 
             log(logging.WARNING, "a tool of an API is not served", upstream=name, why=finding)
         return ApiTools(served(config, approved.tools), approved.instructions)
 
-    settings = ApiSettings(name, exchange, Shape(max_chars=config.answer_chars))
+    site = Site(config.url, dict(config.servers), dict(config.variables))
+    settings = ApiSettings(name, site, exchange, Shape(max_chars=config.answer_chars))
     answers = KeptAnswers(loaded.data_dir / "answers" / name, clock)
     return OpenApi(settings, load, pool, ApiAccess(always, schemes), answers, clock)
 
@@ -104,14 +107,23 @@ def served(config: OpenApiUpstream, tools: Sequence[Tool]) -> list[ApiTool]:
     """Return tools as they are served: with their site, their definition and their whole schema."""
     site = Site(config.url, dict(config.servers), dict(config.variables))
     found: list[ApiTool] = []
-    for approved in tools:
-        tool = _without(approved, config.auth.name) if isinstance(config.auth, HeaderAuth) else approved
+    for tool in shown_tools(config, tools):
         places = frozenset(
             place.partition(".")[2] for place in config.slashes_in if place.partition(".")[0] == tool.name
         )
         definition = Raw(orjson.dumps(tool.definition()))
-        found.append(ApiTool(tool, Placing(site, tool.arguments, places), definition, check_of(tool)))
+        found.append(
+            ApiTool(
+                tool, Placing(site, tool.arguments, places), definition, check_of(tool.input_schema, tool.full_schema)
+            )
+        )
     return found
+
+
+def shown_tools(config: OpenApiUpstream, tools: Sequence[Tool]) -> Sequence[Tool]:
+    """Return tools without the arguments that would set the operator's own header."""
+    auth = config.auth
+    return [_without(tool, auth.name) for tool in tools] if isinstance(auth, HeaderAuth) else tools
 
 
 def _without(tool: Tool, header: str) -> Tool:
@@ -140,12 +152,12 @@ def _schema_without(schema: Mapping[str, object], names: set[str]) -> dict[str, 
     return {**changed, "required": required} if required else changed
 
 
-def check_of(tool: Tool) -> Check | None:
+def check_of(published: Mapping[str, object], whole: Mapping[str, object]) -> Check | None:
     """Return what holds arguments to the whole schema, None when the published one is the whole."""
-    if tool.full_schema is tool.input_schema:
+    if whole is published:
         return None
     try:
-        validator: Validator = compile_schema(tool.full_schema)
+        validator: Validator = compile_schema(whole)
     except BadSchema as error:
         validator = NeverValid(str(error))  # doubt denies: what cannot be checked is not sent
     return lambda arguments: cast("Sequence[SchemaMistake]", [*validator.iter_errors(arguments)][:8])
@@ -153,6 +165,8 @@ def check_of(tool: Tool) -> Check | None:
 
 def grades_of(upstream: object) -> Sequence[Rule]:
     """Return our grades of an API's tools, as the rules that an operator's come after."""
+    if isinstance(upstream, Workflows):  # its steps say what it may do
+        return [Rule(name, risk=0, read_only=True) for name in upstream.steps]
     if not isinstance(upstream, OpenApi):
         return ()
     reads_on = Rule(READ_RESULT, risk=0, read_only=True)

@@ -51,6 +51,11 @@ class DataDir:
         return self.keys / "operator"
 
     @property
+    def grants(self) -> Path:
+        """Where what people granted at upstreams is kept."""
+        return self.root / "grants"
+
+    @property
     def slots(self) -> Path:
         return self.root / "slots"
 
@@ -69,6 +74,10 @@ class DataDir:
     @property
     def tasks(self) -> Path:
         return self.root / "tasks.db"
+
+    @property
+    def ended_tasks(self) -> Path:
+        return self.root / "ended-tasks.db"
 
     @property
     def push(self) -> Path:

@@ -32,6 +32,7 @@ from agent_gateway.runtime.siblings import Siblings
 from agent_gateway.runtime.subscriptions import Subscriptions
 from agent_gateway.runtime.task_books import TaskBooks
 from agent_gateway.runtime.tool_search import ToolSearch
+from agent_gateway.runtime.tool_tasks import ToolTasks
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import Trace, begin
@@ -94,6 +95,7 @@ class Gateway:
         self.node = node
         self.asks = Asks(node)
         self.parked = ParkingLot()
+        self.tool_tasks = ToolTasks(books.tasks, books.ended, services.clock, node)
         self.events = EventLog(node, services.clock)
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))

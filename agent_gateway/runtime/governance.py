@@ -37,6 +37,7 @@ def world_of(
         known=frozenset(known),
         toolsets=frozenset(config.toolsets),
         arguments={entry.capability.key: entry.arguments for entry in entries},
+        chains=config.policies.chains,
     )
 
 

@@ -35,12 +35,15 @@ from agent_gateway.runtime.agents import (
     tools_of,
 )
 from agent_gateway.runtime.api_upstreams import grades_of
+from agent_gateway.runtime.flow_upstreams import joined
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
+from agent_gateway.runtime.toolset_agents import toolset_paths_of, toolset_routes_of
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
 from agent_gateway.upstreams.a2a_http import HttpAgent
+from agent_gateway.upstreams.workflows import Workflows
 from gateway_policies import strict_json
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle, compile_bundle
@@ -104,20 +107,21 @@ class Provisioner:
     def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         config = loaded.config
         toolsets = governance.toolsets_of(config)
-        catalog = assemble([seen[name].part for name in kept], toolsets)
+        flows = {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
+        catalog = assemble(joined([seen[name].part for name in kept], flows), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
         world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote or remote[name].is_bridged])
-        agent_paths = paths_of(remote)
-        endpoints = _endpoints(loaded, [*views, *agent_paths, REGISTRY])
+        agent_paths, toolset_paths = paths_of(remote), toolset_paths_of(config)
+        endpoints = _endpoints(loaded, [*views, *agent_paths, *toolset_paths, REGISTRY])
         try:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
             raise BadConfiguration([f"agents: {error}"]) from error
-        data = config.listeners.data
+        data, routes = config.listeners.data, _routes(config, views, endpoints)
         return Snapshot(
             id=_digest(loaded, bundle, catalog, missing, remote),
             config=config,
@@ -137,7 +141,8 @@ class Provisioner:
             },
             agents=remote,
             agent_routes=routes_of(agent_paths, endpoints),
-            routes=_routes(config, views, endpoints),
+            toolset_routes=toolset_routes_of(config, routes, endpoints),
+            routes=routes,
             validators=self._compiled(catalog),
             missing=missing,
             infos={name: info for name in kept if (info := seen[name].info) is not None},

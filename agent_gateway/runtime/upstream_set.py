@@ -9,12 +9,14 @@ from a2a_gateway.cards import WELL_KNOWN
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.secret import Secret
 from agent_gateway.config.upstream_a2a import A2aUpstream as A2aConfig
+from agent_gateway.config.upstream_arazzo import ArazzoUpstream as FlowConfig
 from agent_gateway.config.upstream_mcp import McpUpstream as McpConfig
 from agent_gateway.config.upstream_openapi import OpenApiUpstream as ApiConfig
 from agent_gateway.config.upstreams import ClientCredentialsAuth, DelegatedAuth, HeaderAuth
 from agent_gateway.config.upstreams import Upstream as AnyConfig
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules
+from agent_gateway.grants.source import Discovered, GrantSource
 from agent_gateway.identity.broker import (
     Broker,
     ClientCredentials,
@@ -24,7 +26,10 @@ from agent_gateway.identity.broker import (
     posting,
 )
 from agent_gateway.ports import Clock, McpUpstream
+from agent_gateway.runtime import flow_upstreams
 from agent_gateway.runtime.api_upstreams import ApiInputs, inputs_of, make_api
+from agent_gateway.runtime.flow_upstreams import FlowInputs
+from agent_gateway.runtime.grant_settings import discovered_of, web_of
 from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
 from agent_gateway.upstreams.build import build_agent, build_upstream
 from agent_gateway.upstreams.settings import UpstreamLimits, UpstreamSettings, UpstreamTimeouts
@@ -34,12 +39,15 @@ Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 Sign = Callable[[Principal, str], str]  # (for whom, audience) → token
 
 
+AnySettings = UpstreamSettings | AgentSettings | ApiInputs | FlowInputs
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One running upstream and everything it was made from."""
 
-    settings: UpstreamSettings | AgentSettings | ApiInputs
-    credential: UpstreamCredential
+    settings: AnySettings
+    credential: UpstreamCredential | Discovered
     upstream: McpUpstream | HttpAgent
 
 
@@ -59,28 +67,40 @@ def make_upstreams(
     for name, config in loaded.config.upstreams.items():
         if not config.enabled:
             continue
-        settings, credential = settings_of(name, config, loaded), credential_of(config, loaded, sign)
+        settings, credential = settings_of(name, config, loaded), _credential(name, config, loaded, sign)
         kept = previous.get(name)
         if kept is not None and kept.settings == settings and kept.credential == credential:
             found[name] = kept
             continue
-        credentials = _credentials(name, settings, credential, clock)
+        renewal = None
+        if isinstance(credential, Discovered):
+            web = web_of(credential, allow_private=config.allow_private)
+            renewal = GrantSource(credential, web, clock)
+            credentials = _found(renewal)
+        else:
+            credentials = _credentials(name, settings, credential, clock)
         if isinstance(settings, AgentSettings):
             upstream = build_agent(settings, credentials=credentials, clock=clock)
         elif isinstance(settings, ApiInputs):
             upstream = make_api(name, settings, loaded, credentials, clock)
+        elif isinstance(settings, FlowInputs):
+            upstream = flow_upstreams.make_flows(name, settings, loaded)
         else:
-            upstream = build_upstream(settings, credentials=credentials, clock=clock, environ=os.environ)
+            upstream = build_upstream(
+                settings, credentials=credentials, clock=clock, environ=os.environ, renewal=renewal
+            )
         found[name] = Kept(settings, credential, upstream)
     return found
 
 
-def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> UpstreamSettings | AgentSettings | ApiInputs:
+def settings_of(name: str, config: AnyConfig, loaded: Loaded) -> AnySettings:
     """Return the settings of one upstream; secrets of a child's environment are in them."""
     if isinstance(config, A2aConfig):
         return _agent_settings(name, config, loaded)
     if isinstance(config, ApiConfig):
         return inputs_of(name, config, loaded)
+    if isinstance(config, FlowConfig):
+        return flow_upstreams.inputs_of(name, config, loaded)
     assert isinstance(config, McpConfig)
     return _mcp_settings(name, config, loaded)
 
@@ -117,7 +137,7 @@ def _mcp_settings(name: str, config: McpConfig, loaded: Loaded) -> UpstreamSetti
         rules = EgressRules(allow_private=config.allow_private)
         found = UpstreamSettings(
             name, "http", url=config.url, era=config.era, isolation=config.isolated_by, timeouts=timeouts,
-            limits=limits, rules=rules, has_fixed_credentials=not isinstance(config.auth, ClientCredentialsAuth),
+            limits=limits, rules=rules, has_fixed_credentials=config.auth.kind in ("none", "header"),
         )  # fmt: skip
         if config.transport == "sse":  # each caller's stream is a connection, and its messages want another
             limits = replace(limits, max_children=max(1, limits.max_connections // 2))
@@ -153,9 +173,20 @@ def credential_of(config: AnyConfig, loaded: Loaded, sign: Sign = _unsigned) -> 
     return UpstreamCredential(origin)
 
 
-def _credentials(
-    name: str, settings: UpstreamSettings | AgentSettings | ApiInputs, credential: UpstreamCredential, clock: Clock
-) -> Credentials:
+def _credential(name: str, config: AnyConfig, loaded: Loaded, sign: Sign) -> UpstreamCredential | Discovered:
+    found = discovered_of(name, config, loaded) if isinstance(config, McpConfig) else None
+    return found or credential_of(config, loaded, sign)
+
+
+def _found(source: GrantSource) -> Credentials:
+    async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:
+        del principal  # what the gateway was granted serves whoever policy lets through
+        return await source.headers()
+
+    return headers
+
+
+def _credentials(name: str, settings: AnySettings, credential: UpstreamCredential, clock: Clock) -> Credentials:
     broker = Broker({name: credential}, post_form=posting(ControlClient(settings.rules)), clock=clock)
 
     async def headers(principal: Principal) -> Sequence[tuple[bytes, bytes]]:

@@ -102,6 +102,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
             yield Worker(gateway, keeper, books, data, watch)
         finally:
             await chores.aclose()
+            await gateway.tool_tasks.aclose()
             await keeper.aclose()
             await asyncio.to_thread(stop_spans)
 

@@ -150,7 +150,12 @@ def _put_task(db: Connection, where: Where, task: Seen, now: float) -> None:
 def _chosen(where: Where, choice: Choice) -> tuple[str, list[object]]:
     """Return an SQL condition of our own words, and its values."""
     condition, values = _OWNED, cast("list[object]", [where.owner.tenant, where.owner.key, where.agent])
-    for column, value in (("skill", where.skill), ("context", choice.context), ("state", choice.state)):
+    for column, value in (
+        ("id", choice.id),
+        ("skill", where.skill),
+        ("context", choice.context),
+        ("state", choice.state),
+    ):
         if value:
             condition += f" AND {column} = ?"
             values.append(value)

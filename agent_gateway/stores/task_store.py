@@ -77,8 +77,10 @@ class Choice:
     """Which of one's tasks are wanted; empty means any.
 
     since  unix seconds: changed then or later
+    id     the one task of that name
     """
 
+    id: str = ""
     context: str = ""
     state: str = ""
     since: float = 0.0

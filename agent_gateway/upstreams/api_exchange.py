@@ -48,17 +48,17 @@ class ApiExchange:
         self._http = http
         self._limits = limits
 
-    async def send(self, planned: Planned, timeout_s: float, waiting: Waiting) -> Answer:
+    async def send(self, planned: Planned, timeout_s: float, waiting: Waiting | None) -> Answer:
         """Return the answer to a request.
 
-        waiting  called before each further question about work that was accepted
+        waiting  called before each further question about work that was accepted; None: nothing is waited for
         Raises like `ports.HttpClient`; a request is sent a second time only if its method is safe, and only as
         the pool does it.
         """
         answer = await self._once(planned, timeout_s)
         if answer.status in _REDIRECTS and planned.method in ("GET", "HEAD"):
             answer = await self._followed(planned, answer, timeout_s)
-        if answer.status == 202 and self._limits.poll_s > 0:
+        if answer.status == 202 and self._limits.poll_s > 0 and waiting is not None:
             answer = await self._finished(planned, answer, timeout_s, waiting)
         return answer
 

@@ -9,6 +9,7 @@ from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from agent_gateway.upstreams.mcp_http import Credentials, HttpUpstream
 from agent_gateway.upstreams.mcp_sse import SseUpstream
 from agent_gateway.upstreams.mcp_stdio import StdioUpstream
+from agent_gateway.upstreams.renewal import Renewal
 from agent_gateway.upstreams.settings import UpstreamSettings
 
 LONGEST_RESPONSE_S = 3600.0
@@ -22,18 +23,20 @@ def build_upstream(
     clock: Clock,
     environ: Mapping[str, str],
     http: HttpClient | None = None,
+    renewal: Renewal | None = None,
 ) -> HttpUpstream | SseUpstream | StdioUpstream:
     """Return the upstream, connected to nothing yet; `aclose` it.
 
     credentials  headers of a principal's requests at this upstream; not asked for stdio
     environ      our own environment, for children: only `PATH` and inherited names are taken
+    renewal      replaces credentials that the upstream refuses (streamable HTTP alone)
     http         instead of a pool of its own; closed with the upstream
     """
     if settings.kind == "stdio":
         return StdioUpstream(settings, clock, environ=environ)
     if settings.kind == "sse":
         return SseUpstream(settings, http or http_pool(settings, LONGEST_STREAM_S), credentials, clock)
-    return HttpUpstream(settings, http or http_pool(settings), credentials, clock)
+    return HttpUpstream(settings, http or http_pool(settings), credentials, clock, renewal=renewal)
 
 
 def build_agent(settings: AgentSettings, *, credentials: Credentials, clock: Clock) -> HttpAgent:

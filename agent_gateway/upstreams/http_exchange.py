@@ -15,6 +15,7 @@ from agent_gateway.ports import Heard, HttpResponse, Sink
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.asking import Questions
 from agent_gateway.upstreams.h1_response import died, too_large
+from agent_gateway.upstreams.renewal import CredentialRefused
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope, sse
@@ -139,11 +140,7 @@ def answer_of(reply: Reply) -> Response:
     """Return the answer, or raise what its absence means (`UpstreamFailed`, a code for each case)."""
     status = reply.status
     if status in (401, 403, 407):
-        raise UpstreamFailed(
-            "the upstream does not accept the gateway's credential",
-            code="upstream_unauthorized",
-            hint="an operator can check the credential of this upstream",
-        )
+        raise CredentialRefused(status, reply.headers.get(b"www-authenticate", b"").decode("latin-1"))
     if reply.answer is not None and (status < 300 or status >= 400):
         return reply.answer
     if 300 <= status < 400:

@@ -8,6 +8,7 @@ cancel. The era is found out once, kept, and looked at again when an answer does
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TypeVar, cast
 
@@ -33,6 +34,7 @@ from agent_gateway.upstreams.direct import Direct
 from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, is_event_stream, receive
 from agent_gateway.upstreams.legacy_sessions import PLAIN, EraChangedError, LegacySessions
 from agent_gateway.upstreams.per_owner import Headers, credential_digest
+from agent_gateway.upstreams.renewal import Renewal, renewing
 from agent_gateway.upstreams.settings import UpstreamSettings
 from agent_gateway.upstreams.standing import MAX_PAUSE_S
 from gateway_policies.principal import Principal
@@ -57,6 +59,7 @@ class HttpUpstream:
 
     http         its own client, closed with it
     credentials  the headers that a principal's requests carry at this upstream
+    renewal      replaces them when the upstream refuses them; None: they are what they are
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class HttpUpstream:
         clock: Clock,
         *,
         breaker: Breaker | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         self.name = settings.name
         self._settings = settings
         self._http = http
         self._credentials = credentials
+        self._renewal = renewal
         self._clock = clock
         self._breaker = breaker or Breaker(clock)
         self._ids = count(1)
@@ -91,7 +96,8 @@ class HttpUpstream:
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Send one request and return its answer; see `ports.McpUpstream`."""
         self._breaker.check()
-        return await self._guarded(request.timeout_s, lambda limit: self._request(request, sink, limit))
+        work = partial(self._guarded, request.timeout_s, lambda limit: self._request(request, sink, limit))
+        return await renewing(self._renewal, work)
 
     async def go_on(self, begun: tuple[HttpResponse, bytes], request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         """Return the answer to what `direct` sent, of which response and id are given; raises like `request`."""
@@ -128,12 +134,8 @@ class HttpUpstream:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                headers = await self._credentials(wanted.principal)
-                known = await self._era(headers)
-                if known.era == "legacy":
-                    return await self._sessions.listen(wanted, heard, headers)
-                if not await self._listen_once(known.version, wanted, heard, headers):
-                    return None
+                if not await renewing(self._renewal, lambda: self._listen_once(wanted, heard)):
+                    return
                 pause_s = _FIRST_PAUSE_S
             except EraChangedError:
                 self._known = None
@@ -141,10 +143,15 @@ class HttpUpstream:
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
             await asyncio.sleep(pause_s)
 
-    async def _listen_once(self, version: str, wanted: Listen, heard: Heard, headers: Headers) -> bool:
+    async def _listen_once(self, wanted: Listen, heard: Heard) -> bool:
         """Hear changes until the upstream ends the stream; return whether it has such streams."""
+        headers = await self._credentials(wanted.principal)
+        known = await self._era(headers)
+        if known.era == "legacy":
+            await self._sessions.listen(wanted, heard, headers)
+            return False
         id_raw = self._next_id()
-        speaker = replace(speak.GATEWAY, version=version)
+        speaker = replace(speak.GATEWAY, version=known.version)
         message = speak.listening(id_raw, Filter(wanted.lists, wanted.uris))
         sent = HttpRequest(
             "POST",
@@ -159,6 +166,9 @@ class HttpUpstream:
 
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what the upstream says of itself to this principal, from cache when it is known."""
+        return await renewing(self._renewal, lambda: self._server_info(principal))
+
+    async def _server_info(self, principal: Principal) -> ServerInfo:
         headers = await self._credentials(principal)
         info = self._infos.get(credential_digest(headers)) if self._known and self._known.era == "modern" else None
         if info is not None:

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
-from agent_gateway.identity.scheme_secrets import SchemeSecrets
 from agent_gateway.ports import (
     Clock,
     Health,
     Heard,
     HttpClient,
+    HttpSeen,
     Listed,
     Listen,
     ServerInfo,
@@ -29,19 +29,19 @@ from agent_gateway.ports import (
     UpstreamRequest,
 )
 from agent_gateway.stores.answers import KeptAnswers
-from agent_gateway.upstreams import speak
-from agent_gateway.upstreams.api_exchange import ApiExchange, ExchangeLimits, plain_headers
-from agent_gateway.upstreams.breaker import Breaker
-from context_mesh.openapi.model import ABSENT, Operation
+from agent_gateway.upstreams.api_exchange import ExchangeLimits
+from agent_gateway.upstreams.api_follow import Follower
+from agent_gateway.upstreams.api_tasks import job_in
+from agent_gateway.upstreams.api_wire import ApiAccess, ApiWire
+from context_mesh.openapi.model import Operation
 from context_mesh.openapi.tool import Tool
-from context_mesh.wire.plan import Placing, Secret, plan
-from context_mesh.wire.read import Reading, Shape, read
+from context_mesh.wire.address import Site
+from context_mesh.wire.plan import Placing, Planned, Secret, plan
+from context_mesh.wire.read import Answer, Shape
 from context_mesh.wire.rest import rest_of
-from context_mesh.wire.secrecy import without
 from context_mesh.wire.spelling import BadArgument
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import UpstreamFailed
-from mcp_registry.protocol import envelope
+from mcp_registry.protocol import envelope, tasks
 from mcp_registry.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND
 from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.versions import LATEST_MODERN
@@ -51,8 +51,6 @@ FIELDS_KEY: Final = "agent-gateway/fields"
 MAX_FIELDS: Final = 64
 _TOLD_MISTAKES: Final = 5
 _DEFAULT_ITEMS: Final = 100
-
-Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 
 
 class Mistake(Protocol):
@@ -95,16 +93,9 @@ class ApiSettings:
     """What an operator says of one API; `exchange` and `shape` hold the bounds of a call."""
 
     name: str
+    site: Site
     exchange: ExchangeLimits = field(default_factory=ExchangeLimits)
     shape: Shape = field(default_factory=Shape)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiAccess:
-    """What proves the gateway: `always` with every call, `schemes` as the operation wants."""
-
-    always: Credentials
-    schemes: SchemeSecrets
 
 
 class OpenApi:
@@ -130,11 +121,8 @@ class OpenApi:
         self._loading = asyncio.Lock()
         self._loaded: ApiTools | None = None
         self._tools: Mapping[str, ApiTool] = {}
-        self._http = http
-        self._exchange = ApiExchange(http, settings.exchange)
-        self._access = access
-        self._answers = answers
-        self._breaker = Breaker(clock)
+        self._wire = ApiWire(http, settings.exchange, access, answers, clock)
+        self._follower = Follower(self._wire, settings.site, settings.shape, clock)
 
     @property
     def era(self) -> Literal["legacy", "modern"]:
@@ -147,17 +135,19 @@ class OpenApi:
         return tuple(one.tool for one in self._tools.values())
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
-        """Answer `tools/call`; see `ports.McpUpstream`."""
-        if request.method != "tools/call":
-            return _error(METHOD_NOT_FOUND, "an API has tools only")
+        """Answer `tools/call`, and what follows a task; see `ports.McpUpstream`."""
         await self._ready()
+        if request.method in tasks.METHODS:
+            return await self._follow(request)
+        if request.method != "tools/call":
+            return refused_for(METHOD_NOT_FOUND, "an API has tools only")
         call = _call_of(request.params)
         if call.name == READ_RESULT:
-            return _answer(await self._read_on(request.principal, call.arguments))
+            return answered_with(await self._read_on(request.principal, call.arguments))
         tool = self._tools.get(call.name)
         if tool is None:
-            return _error(INVALID_PARAMS, "no such tool")
-        return _answer(await self._call(tool, call, request, sink))
+            return refused_for(INVALID_PARAMS, "no such tool")
+        return await self._call(tool, call, request, sink)
 
     async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return the definition of every approved tool, and of the one that reads on in cut answers."""
@@ -173,17 +163,19 @@ class OpenApi:
     async def server_info(self, principal: Principal) -> ServerInfo:
         """Return what we say of an API that speaks no MCP itself."""
         del principal
-        instructions = (await self._ready()).instructions
+        loaded = await self._ready()
         info = Raw(envelope.write({"name": self.name, "version": VERSION}))
-        return ServerInfo("modern", LATEST_MODERN, info, Raw(b'{"tools":{}}'), instructions or None)
+        answers_later = any(one.status == "202" for tool in loaded.tools for one in tool.operation.responses)
+        offered = _WITH_TASKS if answers_later else _TOOLS_ONLY
+        return ServerInfo("modern", LATEST_MODERN, info, offered, loaded.instructions or None)
 
     def health(self) -> Health:
         """Return what is known now, without asking."""
-        return self._breaker.health()
+        return self._wire.health()
 
     async def aclose(self) -> None:
         """End every connection."""
-        await self._http.aclose()
+        await self._wire.aclose()
 
     async def _ready(self) -> ApiTools:
         if self._loaded is None:
@@ -196,58 +188,54 @@ class OpenApi:
 
     # --- one call ----------------------------------------------------------------------------
 
-    async def _call(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> dict[str, object]:
+    async def _call(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
         mistakes = tool.check(call.arguments) if tool.check is not None else ()
         if mistakes:
-            return _refused("; ".join(_told(one) for one in mistakes[:_TOLD_MISTAKES]))
-        self._breaker.check()
+            return answered_with(refused("; ".join(_told(one) for one in mistakes[:_TOLD_MISTAKES])))
+        declared = request.client_capabilities
+        is_followed = declared is not None and tasks.is_declared(declared)
+
+        def planned(secrets: Sequence[Secret]) -> Planned:
+            return plan(tool.operation, call.arguments, tool.placing, secrets)
+
         try:
-            reading = await self._sent(tool, call, request, sink)
-        except BadArgument as refused:
-            return _refused(refused.message + (f" ({refused.hint})" if refused.hint else ""))
-        except UpstreamFailed as failure:
-            self._breaker.failed(failure)
-            raise
-        handle = ""
-        if reading.whole is not ABSENT:
-            handle = await anyio.to_thread.run_sync(self._answers.keep, request.principal.key, reading.whole)
-        return reading.result(handle)
+            waiting = None if is_followed else _progress(request, sink)
+            answer = await self._wire.ask(tool.operation, planned, request, waiting)
+        except BadArgument as bad:
+            return answered_with(refused(bad.message + (f" ({bad.hint})" if bad.hint else "")))
+        task = self._follower.announced(tool.tool, answer, request) if is_followed else None
+        if task is not None:
+            return answered_with(task)
+        result = await self._wire.result(answer, _with_fields(self._settings.shape, call), request.principal)
+        return replace(answered_with(result), seen=_seen(tool.operation.method, answer))
 
-    async def _sent(self, tool: ApiTool, call: "_Call", request: UpstreamRequest, sink: Sink) -> Reading:
-        with speak.deadline(request.timeout_s):
-            secrets = await self._secrets(tool.operation, request.principal)
-            planned = plan(tool.operation, call.arguments, tool.placing, secrets)
-            more = [("accept-encoding", "identity"), ("user-agent", f"agent-gateway/{VERSION}")]
-            more += [(name, value) for name, value in request.trace.items() if name in ("traceparent", "tracestate")]
-            answer = await self._exchange.send(
-                plain_headers(planned, more), request.timeout_s, _progress(request, sink)
-            )
-        if answer.status == 401:
-            self._access.schemes.forget(tool.operation)
-        if answer.status in (502, 504):
-            self._breaker.failed(UpstreamFailed("the API is behind a broken gateway", code="upstream_bad_gateway"))
+    async def _follow(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """Answer a request about work that goes on."""
+        text = _TASK.decode(envelope.write(request.params)).id
+        tools = {name: one.tool for name, one in self._tools.items()}
+        if request.method == tasks.UPDATE:
+            found = None if job_in(text) is None else {"resultType": "complete"}  # an API asks nothing
+        elif request.method == tasks.CANCEL:
+            found = await self._follower.cancel(text, tools, request, self.name)
         else:
-            self._breaker.succeeded()
-        return read(without(answer, secrets), _with_fields(self._settings.shape, call))
-
-    async def _secrets(self, operation: Operation, principal: Principal) -> list[Secret]:
-        """Return what the call carries; INVARIANT: no argument takes the place of any of it."""
-        found = [*await self._access.schemes.secrets(principal, operation)]
-        taken = {one.name.lower() for one in found if one.location == "header"}
-        always = [(name.decode(), value.decode("latin-1")) for name, value in await self._access.always(principal)]
-        return found + [Secret("header", name, value) for name, value in always if name.lower() not in taken]
+            found = await self._follower.get(text, tools, request)
+        return refused_for(INVALID_PARAMS, "no such task") if found is None else answered_with(found)
 
     async def _read_on(self, principal: Principal, arguments: Mapping[str, object]) -> dict[str, object]:
         try:
             wanted = msgspec.convert(arguments, _Wanted)
         except msgspec.ValidationError:
-            return _refused("`handle` is a text, `pointer` a JSON pointer, `offset` and `limit` are whole numbers")
+            return refused("`handle` is a text, `pointer` a JSON pointer, `offset` and `limit` are whole numbers")
         try:
-            whole = await anyio.to_thread.run_sync(self._answers.find, principal.key, wanted.handle)
+            whole = await self._wire.kept(principal, wanted.handle)
             reading = rest_of(whole, wanted.pointer, wanted.offset, wanted.limit, self._settings.shape)
         except KeyError:
-            return _refused("nothing is kept under this handle, or the pointer leads nowhere: call the tool again")
+            return refused("nothing is kept under this handle, or the pointer leads nowhere: call the tool again")
         return reading.result(wanted.handle)
+
+
+class _TaskNamed(msgspec.Struct):
+    id: str = msgspec.field(name=tasks.TASK_ID, default="")
 
 
 class _Params(msgspec.Struct):
@@ -282,9 +270,13 @@ class _Wanted(msgspec.Struct):
 
 
 _PARAMS: Final = msgspec.json.Decoder(_Params)
+_TASK: Final = msgspec.json.Decoder(_TaskNamed)
+_TOOLS_ONLY: Final = Raw(b'{"tools":{}}')
+_WITH_TASKS: Final = Raw(envelope.write({"tools": {}, "extensions": {tasks.EXTENSION: {}}}))
 
 
-def _answer(result: Mapping[str, object]) -> UpstreamAnswer:
+def answered_with(result: Mapping[str, object]) -> UpstreamAnswer:
+    """Return an answer that is a result."""
     try:
         body = envelope.write(result)
     except (UnicodeEncodeError, OverflowError, RecursionError):  # lone surrogates, numbers beyond 64 bits, depth
@@ -292,11 +284,17 @@ def _answer(result: Mapping[str, object]) -> UpstreamAnswer:
     return UpstreamAnswer("modern", Raw(body), size_bytes=len(body))
 
 
-def _error(code: int, message: str) -> UpstreamAnswer:
+def _seen(method: str, answer: Answer) -> HttpSeen:
+    headers = {name: value for name, value in answer.headers.items() if name != "set-cookie"}
+    return HttpSeen(method, answer.url, answer.status, headers, answer.body)
+
+
+def refused_for(code: int, message: str) -> UpstreamAnswer:
+    """Return an answer that is an error of the protocol."""
     return UpstreamAnswer("modern", error=Raw(envelope.write({"code": code, "message": message})))
 
 
-def _refused(why: str) -> dict[str, object]:
+def refused(why: str) -> dict[str, object]:
     """Return the tool error for arguments that were not sent."""
     text = f"nothing was sent: {why}"
     return {"content": [{"type": "text", "text": text}], "isError": True}

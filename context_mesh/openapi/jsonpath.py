@@ -1,7 +1,8 @@
 """JSONPath (RFC 9535): which nodes of a value a query selects.
 
 Filters and their functions (`length`, `count`, `match`, `search`, `value`) included. A query is written
-by an operator (in an overlay), never by an agent or an upstream.
+by an operator (in an overlay) or a third party (in a workflow that was approved), never by an agent or an
+upstream; third parties get no patterns, for theirs could take forever.
 """
 
 import re
@@ -9,14 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
+from context_mesh.openapi.comparisons import COMPARE
+
 MAX_QUERY_CHARS: Final = 2_000
-MAX_NODES: Final = 200_000  # that a query may select on its way
+MAX_NODES: Final = 400_000  # that a query may touch on its way
 MAX_DEPTH: Final = 32  # of parentheses and brackets in a query
 
 Key = str | int
 Node = tuple[tuple[Key, ...], object]  # where, and what
-Selector = Callable[[Node, object], Iterator[Node]]  # a node and the root
-Test = Callable[[object, object], bool]  # the current value and the root
+Selector = Callable[[Node, "_Root"], Iterator[Node]]  # a node and the root
+Test = Callable[[object, "_Root"], bool]  # the current value and the root
 NOTHING: Final = object()
 
 
@@ -24,30 +27,62 @@ class BadPath(Exception):
     """The query is no JSONPath, or selects too much; says where."""
 
 
-def select(query: str, root: object) -> list[Node]:
+class _Root:
+    """The value that a query began at, and how many nodes may still be touched, filters within filters included."""
+
+    __slots__ = ("_left", "_most", "value")
+
+    def __init__(self, value: object, most: int) -> None:
+        self.value = value
+        self._left = self._most = most
+
+    def touch(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise BadPath(f"the query touches more than {self._most} nodes")
+
+
+def select(query: str, root: object, *, max_nodes: int = MAX_NODES, has_patterns: bool = True) -> list[Node]:
     """Return the nodes that `query` selects in `root`, each with its path, in order; a node may come twice.
+
+    has_patterns  whether `match` and `search` are functions
 
     Raises `BadPath`.
     """
-    if len(query) > MAX_QUERY_CHARS:
-        raise BadPath(f"the query has more than {MAX_QUERY_CHARS} characters")
-    parser = _Parser(query)
+    parser = _Parser(query, has_patterns=has_patterns)
     parser.expect("$")
     segments = parser.segments()
     if parser.rest:
         raise parser.bad("a segment")
-    return _run(segments, ((), root), root)
+    try:
+        return _run(segments, ((), root), _Root(root, max_nodes))
+    except RecursionError:
+        raise BadPath("the value is nested too deep for a query") from None
 
 
-def _run(segments: list[Selector], start: Node, root: object) -> list[Node]:
+def holds(condition: str, value: object, *, max_nodes: int = MAX_NODES) -> bool:
+    """Say whether a query selects anything in `value`, or a comparison of queries (`$.state == 'done'`) is true of it.
+
+    Patterns are no part of it. Raises `BadPath`.
+    """
+    parser = _Parser(condition, has_patterns=False)
+    test = parser.either()
+    if parser.rest.strip():
+        raise parser.bad("an operator")
+    try:
+        return test(value, _Root(value, max_nodes))
+    except RecursionError:
+        raise BadPath("the value is nested too deep for a query") from None
+
+
+def _run(segments: list[Selector], start: Node, root: _Root) -> list[Node]:
     nodes = [start]
     for segment in segments:
         found: list[Node] = []
         for node in nodes:
             for selected in segment(node, root):
+                root.touch()
                 found.append(selected)
-                if len(found) > MAX_NODES:
-                    raise BadPath(f"the query selects more than {MAX_NODES} nodes")
         nodes = found
     return nodes
 
@@ -69,7 +104,7 @@ def _descendants(node: Node) -> Iterator[Node]:
 
 
 def _name(name: str) -> Selector:
-    def selector(node: Node, _: object) -> Iterator[Node]:
+    def selector(node: Node, _: _Root) -> Iterator[Node]:
         path, value = node
         if isinstance(value, dict) and name in value:
             yield (*path, name), cast("dict[str, object]", value)[name]
@@ -78,7 +113,7 @@ def _name(name: str) -> Selector:
 
 
 def _index(index: int) -> Selector:
-    def selector(node: Node, _: object) -> Iterator[Node]:
+    def selector(node: Node, _: _Root) -> Iterator[Node]:
         path, value = node
         if isinstance(value, list):
             items = cast("list[object]", value)
@@ -89,7 +124,7 @@ def _index(index: int) -> Selector:
 
 
 def _slice(part: slice) -> Selector:
-    def selector(node: Node, _: object) -> Iterator[Node]:
+    def selector(node: Node, _: _Root) -> Iterator[Node]:
         path, value = node
         if isinstance(value, list) and part.step != 0:
             items = cast("list[object]", value)
@@ -99,13 +134,14 @@ def _slice(part: slice) -> Selector:
     return selector
 
 
-def _wildcard(node: Node, _: object) -> Iterator[Node]:
+def _wildcard(node: Node, _: _Root) -> Iterator[Node]:
     yield from _children(node)
 
 
 def _filter(test: Test) -> Selector:
-    def selector(node: Node, root: object) -> Iterator[Node]:
+    def selector(node: Node, root: _Root) -> Iterator[Node]:
         for child in _children(node):
+            root.touch()
             if test(child[1], root):
                 yield child
 
@@ -113,7 +149,7 @@ def _filter(test: Test) -> Selector:
 
 
 def _union(selectors: list[Selector]) -> Selector:
-    def selector(node: Node, root: object) -> Iterator[Node]:
+    def selector(node: Node, root: _Root) -> Iterator[Node]:
         for one in selectors:
             yield from one(node, root)
 
@@ -121,8 +157,9 @@ def _union(selectors: list[Selector]) -> Selector:
 
 
 def _deep(below: Selector) -> Selector:
-    def selector(node: Node, root: object) -> Iterator[Node]:
+    def selector(node: Node, root: _Root) -> Iterator[Node]:
         for descendant in _descendants(node):
+            root.touch()
             yield from below(descendant, root)
 
     return selector
@@ -132,8 +169,8 @@ def _deep(below: Selector) -> Selector:
 class _Operand:
     """One side of a comparison. `nodes` gives what a query selects; `value` a literal's or a function's."""
 
-    value: Callable[[object, object], object]
-    nodes: Callable[[object, object], list[Node]] | None = None
+    value: Callable[[object, _Root], object]
+    nodes: Callable[[object, _Root], list[Node]] | None = None
     is_logical: bool = False
 
 
@@ -144,6 +181,7 @@ _INDEX: Final = re.compile(r"-?\d{1,9}")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,15})(?:\.\d{1,15})?(?:[eE][+-]?\d{1,2})?")
 _COMPARISON: Final = re.compile(r"==|!=|<=|>=|<|>")
 _FUNCTION: Final = re.compile(r"(length|count|match|search|value)\(")
+_PATTERNED: Final = frozenset({"match", "search"})
 _WORDS: Final[dict[str, object]] = {"true": True, "false": False, "null": None}
 _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -151,8 +189,11 @@ _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 class _Parser:
     """Recursive descent over one query."""
 
-    def __init__(self, query: str) -> None:
+    def __init__(self, query: str, *, has_patterns: bool) -> None:
+        if len(query) > MAX_QUERY_CHARS:
+            raise BadPath(f"the query has more than {MAX_QUERY_CHARS} characters")
         self.query = query
+        self.has_patterns = has_patterns
         self.position = 0
         self.depth = 0
 
@@ -273,7 +314,7 @@ class _Parser:
         operator = self.match(_COMPARISON)
         if operator:
             right = self.operand()
-            compare = _COMPARE[operator[0]]
+            compare = COMPARE[operator[0]]
             return lambda value, root: compare(left.value(value, root), right.value(value, root))
         if left.nodes is not None:
             nodes = left.nodes
@@ -302,6 +343,8 @@ class _Parser:
         raise self.bad("a value")
 
     def function(self, name: str) -> _Operand:
+        if name in _PATTERNED and not self.has_patterns:
+            raise self.bad(f"something else than `{name}`, which is not to be had here,")
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.bad("fewer parentheses")
@@ -310,7 +353,7 @@ class _Parser:
             arguments.append(self.operand())
         self.expect(")")
         self.depth -= 1
-        if len(arguments) != (2 if name in ("match", "search") else 1):
+        if len(arguments) != (2 if name in _PATTERNED else 1):
             raise self.bad("another number of arguments")
         first, last = arguments[0], arguments[-1]
         if name == "count":
@@ -328,10 +371,10 @@ class _Parser:
 
 
 def _query(segments: list[Selector], *, is_absolute: bool) -> _Operand:
-    def nodes(value: object, root: object) -> list[Node]:
-        return _run(segments, ((), root if is_absolute else value), root)
+    def nodes(value: object, root: _Root) -> list[Node]:
+        return _run(segments, ((), root.value if is_absolute else value), root)
 
-    def single(value: object, root: object) -> object:
+    def single(value: object, root: _Root) -> object:
         found = nodes(value, root)
         return found[0][1] if len(found) == 1 else NOTHING
 
@@ -354,26 +397,3 @@ def _matches(value: object, pattern: object, *, whole: bool) -> bool:
         return bool(re.fullmatch(pattern, value) if whole else re.search(pattern, value))
     except (re.error, RecursionError, OverflowError):
         return False
-
-
-def _equal(left: object, right: object) -> bool:
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    return left == right
-
-
-def _less(left: object, right: object) -> bool:
-    if isinstance(left, str) and isinstance(right, str):
-        return left < right
-    numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (left, right))
-    return numbers and cast("float", left) < cast("float", right)
-
-
-_COMPARE: Final[dict[str, Callable[[object, object], bool]]] = {
-    "==": _equal,
-    "!=": lambda left, right: not _equal(left, right),
-    "<": _less,
-    ">": lambda left, right: _less(right, left),
-    "<=": lambda left, right: _less(left, right) or _equal(left, right),
-    ">=": lambda left, right: _less(right, left) or _equal(left, right),
-}

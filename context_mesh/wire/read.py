@@ -133,6 +133,16 @@ def _guessed(body: bytes) -> str:
 # --- values ----------------------------------------------------------------------------------
 
 
+def value_of(answer: Answer) -> object:
+    """Return a body as it is computed with: a JSON value, a text, or ABSENT for none and for bytes."""
+    media = bare(answer.headers.get("content-type", ""))
+    kind = kind_of(media) if media else _guessed(answer.body)
+    if not answer.body or kind == "binary":
+        return ABSENT
+    value = _value_of(kind, answer) if kind in ("json", "lines", "events") else ABSENT
+    return _decoded(answer) if value is ABSENT else value
+
+
 def _value_of(kind: str, answer: Answer) -> object:
     text = _decoded(answer)
     if kind == "json":

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Raw
 
+from mcp_registry.protocol import tasks
 from mcp_registry.protocol.envelope import write
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND, ProtocolError, http_status
 from mcp_registry.protocol.lists import BY_METHOD
@@ -24,7 +25,7 @@ USES: Final = ("tools/call", "prompts/get", "resources/read", "completion/comple
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
         "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES, *_OF_SESSIONS}),
-        "modern": frozenset({"server/discover", "subscriptions/listen", *BY_METHOD, *USES}),
+        "modern": frozenset({"server/discover", "subscriptions/listen", *BY_METHOD, *USES, *tasks.METHODS}),
     }
 )
 

@@ -9,14 +9,12 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from mcp_registry.protocol import envelope
+from mcp_registry.protocol import envelope, tasks
 from mcp_registry.protocol.envelope import RawObject
 from mcp_registry.protocol.versions import Era
 
 MAX_EXTENSIONS: Final = 256
-_NEEDS: Final[Mapping[str, str]] = {
-    "io.modelcontextprotocol/tasks": "tasks/get"
-}  # an extension with methods of its own
+_NEEDS: Final[Mapping[str, str]] = {tasks.EXTENSION: tasks.UPDATE}  # an extension with methods of its own
 _SUBSCRIBING: Final[Mapping[Era, str]] = {"legacy": "resources/subscribe", "modern": "subscriptions/listen"}
 
 

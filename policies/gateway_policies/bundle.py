@@ -13,13 +13,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
 
 import cedarpy
 
+from gateway_policies.acting import denied_to, everyone_behind
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
-from gateway_policies.call import Call, Capability
+from gateway_policies.call import Call, Capability, CapabilityKey
 from gateway_policies.compiled import judge
+from gateway_policies.context import call_context, clock_parts
 from gateway_policies.decision import Decision, Reason
 from gateway_policies.engine import (
     Question,
@@ -38,7 +39,7 @@ from gateway_policies.reads import Reads
 from gateway_policies.reasons import MAX_NEAREST, failed_reason, forbid_reason, nearest_reason
 from gateway_policies.rules import Rules, compile_rules
 from gateway_policies.sources import Policy, PolicyMistake, PolicySource
-from gateway_policies.values import LONG_MAX, Value, unknown
+from gateway_policies.values import unknown
 from gateway_policies.visibility import Groups, is_visible, visible_mask
 from gateway_policies.world import World
 
@@ -109,10 +110,13 @@ class PolicyBundle:
         self.entities_id = _entities_hash(world, [*self.standing.values(), *known])
         self.stamp = f"{self.id}.{self.entities_id[:16]}"
         self._groups = Groups(rules, known)
+        self._composites = [(bit, self._bits_of(item.steps)) for bit, item in enumerate(self._items) if item.steps]
         self._plans: Lru[tuple[Principal, Capability, str], Plan] = Lru(MAX_PLANS)
         self._near: dict[tuple[int, int, str], tuple[Principal, Capability, Plan]] = {}
         self._policy_sets: Lru[tuple[int, ...], cedarpy.PolicySet] = Lru(MAX_HANDLES)
         self._entities: Lru[tuple[Principal, Capability], cedarpy.Entities] = Lru(MAX_HANDLES)
+        self._narrows = world.chains == "everyone"
+        self._behind: Lru[Principal, tuple[Principal, ...]] = Lru(MAX_LISTS)
         self._lists: Lru[tuple[Principal, str | None], str] = Lru(MAX_LISTS)
 
     @property
@@ -134,6 +138,35 @@ class PolicyBundle:
         holds), `no_permit` (nothing allows it), `argument_type` (a policy must read an
         argument and cannot), `policy_error` (anything else that is in doubt).
         """
+        if call.principal.chain and self._narrows:
+            return self._decide_for_all(call)
+        return self.decide_for(call)
+
+    def _decide_for_all(self, call: Call) -> Decision:
+        """Permit only what each of the chain may do by itself; the first who may not is named."""
+        decided = self.decide_for(call)
+        policies = set(decided.policies)
+        for one in self.behind(call.principal):
+            if not decided.is_permit:
+                return decided
+            decided = self.decide_for(replace(call, principal=one))
+            policies |= set(decided.policies)
+            if not decided.is_permit:
+                return denied_to(one, decided)
+        return replace(decided, policies=tuple(sorted(policies)))
+
+    def behind(self, principal: Principal) -> tuple[Principal, ...]:
+        """Return for whom `principal` acts, where their rights count too: the first of the chain first."""
+        if not (principal.chain and self._narrows):
+            return ()
+        found = self._behind.get(principal)
+        if found is None:
+            found = everyone_behind(principal)
+            self._behind.put(principal, found)
+        return found
+
+    def decide_for(self, call: Call) -> Decision:
+        """Decide a call by the rights of who makes it alone."""
         plan = self.plan(call.principal, call.capability, call.route)
         if call.action == "list":
             return self._listing(plan)
@@ -168,6 +201,9 @@ class PolicyBundle:
         policies = self.rules.index.for_both(subject, resource)
         reads = _together(self.rules.reads[position] for position in policies)
         scene = Scene(subject, resource, call_context(principal, route), self.standing)
+        if not all(self._is_step_visible(key, principal, route) for key in capability.steps):
+            # What cannot be done as a whole is not there: nothing of it may begin.
+            return Plan(subject, resource, (), Reads(), is_visible=False, fixed=self._refuse("no_permit", ()))
         plan = Plan(subject, resource, policies, reads, is_visible(self.rules, policies, scene))
         try:
             self._reachable(plan, (principal, capability))
@@ -177,6 +213,10 @@ class PolicyBundle:
             return plan
         call = Call("", principal, ACTION_OF[capability.kind], capability, {}, 0.0, route)
         return replace(plan, fixed=self._decide(plan, call))
+
+    def _is_step_visible(self, key: CapabilityKey, principal: Principal, route: str) -> bool:
+        step = self.world.capabilities.get(key)
+        return step is not None and not step.steps and self.plan(principal, step, route).is_visible
 
     def _decide(self, plan: Plan, call: Call) -> Decision:
         seen = seen_arguments(call.arguments, plan.reads.values, plan.reads.presence, self.rules.kinds)
@@ -286,7 +326,17 @@ class PolicyBundle:
         """Return those of `capabilities` that are callable for some arguments at some time, in order.
 
         route  the endpoint of the list; None when policies that read it should be taken either way
+
+        Who acts for others sees what all of them see, where their rights count.
         """
+        seen = self._visible_to(principal, capabilities, route)
+        for one in self.behind(principal):
+            seen = self._visible_to(one, seen, route)
+        return seen
+
+    def _visible_to(
+        self, principal: Principal, capabilities: Sequence[Capability], route: str | None
+    ) -> list[Capability]:
         key = (principal, route)
         flags = self._lists.get(key)
         if flags is None:
@@ -305,27 +355,23 @@ class PolicyBundle:
         mask = 0
         if subject is not None:
             scene = Scene(subject, _ANY_RESOURCE, call_context(principal, route), self.standing)
-            mask = visible_mask(self.rules, self._groups, subject, scene)
+            mask = self._whole(visible_mask(self.rules, self._groups, subject, scene))
         return f"{mask:0{max(len(self._groups), 1)}b}"[::-1] + "0"
 
+    def _bits_of(self, steps: Iterable[CapabilityKey]) -> tuple[int, ...]:
+        """Return the position of each step; -1 for what is no step: unknown, or a composite itself."""
+        known = self.world.capabilities
+        return tuple(
+            -1 if key not in known or known[key].steps else self._groups.position[key[0]].get(key[1], -1)
+            for key in steps
+        )
 
-def call_context(principal: Principal, route: str | None) -> dict[str, Value]:
-    """Return the context of a call whose arguments, time and operation are not known."""
-    return {
-        "args": unknown("context.args"),
-        "now": unknown("context.now"),
-        "route": unknown("context.route") if route is None else route,
-        "operation": unknown("context.operation"),
-        "chain_depth": len(principal.chain),
-    }
-
-
-def clock_parts(at: float) -> dict[str, int] | None:
-    """Return the time as policies see it, in UTC; None for no time at all."""
-    if not isfinite(at) or not 0 <= at <= LONG_MAX // 2:
-        return None
-    unix = int(at)
-    return {"unix": unix, "hour": unix // 3600 % 24, "weekday": (unix // 86400 + 3) % 7 + 1}
+    def _whole(self, mask: int) -> int:
+        """Return a bitmap without the composites of which a step is not in it."""
+        for bit, steps in self._composites:
+            if any(at < 0 or not mask >> at & 1 for at in steps):
+                mask &= ~(1 << bit)
+        return mask
 
 
 def _together(reads: Iterable[Reads]) -> Reads:

@@ -33,6 +33,7 @@ class Capability:
     price_micros: int = 0  # money one call costs, in millionths
     toolsets: frozenset[str] = frozenset()
     pin: str = ""  # digest of the definition that was approved
+    steps: tuple[CapabilityKey, ...] = ()  # of a composite: all that a call of it may call; hidden if one of them is
 
     @property
     def key(self) -> CapabilityKey:
@@ -60,3 +61,4 @@ class Call(msgspec.Struct, frozen=True):
     at: float  # unix seconds
     route: str = ""  # the endpoint's name: `mcp`, a toolset, or `servers/{upstream}`
     operation: str = ""  # the protocol's word: `tools/call`, `SendMessage`
+    parent: str = ""  # the id of the call that this one is a step of

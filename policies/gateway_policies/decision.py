@@ -24,6 +24,7 @@ class Decision:
     `is_visible` says whether the caller may know that the capability exists:
     a forbid on what is not listed answers exactly like an unknown name.
     `code` narrows a forbid: `no_permit`, `forbidden`, `policy_error`, `argument_type`.
+    `denied_to` names whose rights fell short, when it is not who acts but somebody it acts for.
     """
 
     effect: Effect
@@ -32,6 +33,7 @@ class Decision:
     reasons: tuple[Reason, ...] = ()
     code: str = ""
     is_visible: bool = True
+    denied_to: str = ""
 
     @property
     def is_permit(self) -> bool:

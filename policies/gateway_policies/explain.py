@@ -3,13 +3,14 @@
 For operators: unlike a decision's reasons, an explanation quotes policies whole.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
-from gateway_policies.bundle import Plan, PolicyBundle, call_context, clock_parts
+from gateway_policies.bundle import Plan, PolicyBundle
 from gateway_policies.call import Call, Capability
+from gateway_policies.context import call_context, clock_parts
 from gateway_policies.decision import Decision, Effect
 from gateway_policies.kinds import ACTION_OF, KIND_OF, USUAL_OPERATION
 from gateway_policies.partial import Scene, compile_expr, conjuncts
@@ -26,6 +27,7 @@ Answer = Literal["permit", "forbid", "depends"]
 class PolicyView:
     """How one policy stands to a call.
 
+    who      whose rights it is about: empty for who acts, else the id of somebody it acts for
     depends  names its condition waits for (`context.args.path`, `context.now`)
     unmet    its conditions that are false, and those that wait, as Cedar text
     """
@@ -38,6 +40,7 @@ class PolicyView:
     unmet: tuple[str, ...] = ()
     reason: str = ""
     hint: str = ""
+    who: str = ""
 
     @property
     def is_in_scope(self) -> bool:
@@ -52,6 +55,7 @@ class Explanation:
     decision  the decision itself, when arguments and time were given
     problem   what is wrong with the arguments or unknown to the gateway, or empty
     changes   what would change the answer, most direct first
+    denied_to  ids of those of the chain whose own rights fall short, who acts included
     """
 
     effect: Answer
@@ -60,6 +64,7 @@ class Explanation:
     changes: tuple[str, ...]
     decision: Decision | None = None
     problem: str = ""
+    denied_to: tuple[str, ...] = ()
 
 
 def explain(
@@ -76,6 +81,36 @@ def explain(
     arguments  None: any
     at         unix seconds; None: at some time
     """
+    own = _explained(bundle, principal, capability, arguments, at, route)
+    behind = [(one.id, _explained(bundle, one, capability, arguments, at, route)) for one in bundle.behind(principal)]
+    return _joined(principal, own, behind) if behind else own
+
+
+def _joined(principal: Principal, own: Explanation, behind: Sequence[tuple[str, Explanation]]) -> Explanation:
+    """Return what may be done where everybody's rights count: what each of them may do."""
+    everyone = [(principal.id, own), *behind]
+    effects = {one.effect for _, one in everyone}
+    first = next((one for _, one in everyone if one.effect == "forbid"), own)
+    return replace(
+        own,
+        effect="forbid" if "forbid" in effects else "depends" if "depends" in effects else "permit",
+        is_visible=all(one.is_visible for _, one in everyone),
+        policies=(*own.policies, *(replace(view, who=who) for who, one in behind for view in one.policies)),
+        changes=(*own.changes, *(f"for `{who}`: {change}" for who, one in behind for change in one.changes)),
+        decision=first.decision,
+        problem=first.problem,
+        denied_to=tuple(who for who, one in everyone if one.effect == "forbid"),
+    )
+
+
+def _explained(
+    bundle: PolicyBundle,
+    principal: Principal,
+    capability: Capability,
+    arguments: Mapping[str, object] | None,
+    at: float | None,
+    route: str,
+) -> Explanation:
     plan = bundle.plan(principal, capability, route)
     if not plan.is_known:
         return Explanation(
@@ -92,7 +127,7 @@ def explain(
     if arguments is not None and at is not None:
         kind = capability.kind
         call = Call("", principal, ACTION_OF[kind], capability, arguments, at, route, USUAL_OPERATION[kind])
-        decision = bundle.decide(call)
+        decision = bundle.decide_for(call)
     effect = decision.effect if decision is not None else "forbid" if problem else _effect(views)
     return Explanation(effect, plan.is_visible, views, _changes(views, effect, problem), decision, problem)
 

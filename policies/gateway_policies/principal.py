@@ -12,12 +12,19 @@ PrincipalKind = Literal["agent", "user", "workload"]
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One link of a delegation chain: `subject` acted through the next hop."""
+    """One link of a delegation chain: `subject` acted through the next hop.
+
+    generation   of an agent of ours, when it took part
+    teams, trust as they were when it took part; of an agent of ours, what the configuration says counts
+    """
 
     issuer: str
     subject: str
     is_verified: bool  # signed by an issuer we trust, or merely asserted by a caller
-    generation: int = 0  # of an agent of ours, when it took part
+    generation: int = 0
+    kind: PrincipalKind = "user"
+    teams: tuple[str, ...] = ()
+    trust: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class World:
     capabilities  by kind and public name
     arguments     per capability, its arguments (`a`, and `a.b` for members) and their kinds, as
                   `argument_kinds` makes them; one that is not here may have any argument
+    chains        whose rights count when somebody acts for others: who acts alone, or everyone's
     """
 
     tenants: frozenset[str] = frozenset()
@@ -55,6 +56,7 @@ class World:
     arguments: Mapping[CapabilityKey, Mapping[str, ArgumentKind]] = field(
         default_factory=dict[CapabilityKey, Mapping[str, ArgumentKind]]
     )
+    chains: Literal["actor", "everyone"] = "actor"
 
 
 def argument_kinds(schema: Mapping[str, object]) -> dict[str, ArgumentKind]:

@@ -8,12 +8,14 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent_gateway.admin.models import ExplainAsked
+from agent_gateway.admin.views import explained
 from support.agent_scenes import agents_behind, all_there, caller, message, rpc
 from support.agent_servers import AgentServer
-from support.gateways import PUBLIC_URL, TestGateway
+from support.gateways import PUBLIC_URL, TestGateway, gateway
 from support.gateways import rpc as mcp
 from support.mcp_servers import server_command
-from support.scenes import PLANNER_SECRET, check_books, of_kind
+from support.scenes import FILES, PLANNER_SECRET, check_books, of_kind, world
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 BOSS = "  boss: {tenant: acme, owner: bo, credentials: [{kind: client_secret, secret: 'file:planner'}]}\n"
@@ -138,3 +140,37 @@ async def test_no_agent_sees_the_callers_token_or_headers(tmp_path: Path, worker
         assert token not in sent
         assert not any(value in sent for value in secret.values())
         assert "authorization" not in worker.seen()[-1]["headers"]
+
+
+NARROW = """\
+@id("all-message") permit (principal in Tenant::"acme", action == Action::"message", resource);
+@id("planner-calls") permit (principal == Agent::"planner", action == Action::"call", resource);
+@id("boss-echoes") permit (principal == Agent::"boss", action == Action::"call", resource == Tool::"sdk__echo");
+"""
+
+
+@pytest.mark.requirement("policy.chains-narrow")
+@pytest.mark.parametrize("chains", ["actor", "everyone"])
+async def test_nobody_does_for_others_what_they_may_not_do_themselves(
+    tmp_path: Path, worker: AgentServer, chains: str
+) -> None:
+    more = f"policies: {{files: [main.cedar], chains: {chains}}}\n"
+    config = world(entries(worker), more).replace("policies: {files: [main.cedar]}\n", "", 1)
+    config = config.replace("agents:\n", f"agents:\n{BOSS}", 1)
+    async with gateway(tmp_path, config, **{**FILES, "main__cedar": NARROW}) as running:
+        await all_there(running)
+        async with caller(running, "boss", "/a2a/planner") as boss:
+            assert (await rpc(boss, "SendMessage", message("say a"), path="/a2a/planner")).status_code == 200
+        onward = (await exchange(running, "planner", arrived(worker), "/mcp")).json()["access_token"]
+        async with running.client(onward) as planner, running.client(running.token("planner")) as itself:
+            for client, is_narrow in ((planner, chains == "everyone"), (itself, False)):
+                listed = (await mcp(client, "tools/list")).json()["result"]["tools"]
+                assert ([one["name"] for one in listed] == ["sdk__echo"]) is is_narrow
+                echo = await mcp(client, "tools/call", {"name": "sdk__echo", "arguments": {"text": "c"}})
+                assert echo.json()["result"]["content"][0]["text"] == "c", echo.text
+                nap = await mcp(client, "tools/call", {"name": "sdk__nap", "arguments": {"text": "n", "seconds": 0}})
+                assert ("error" in nap.json()) is is_narrow, nap.text
+        asked = ExplainAsked(agent="planner", capability="sdk__nap", acting_for=["boss"])
+        told = explained(running.worker.gateway.snapshot, asked, 0.0)
+        assert told.denied_to == (["boss"] if chains == "everyone" else [])
+        check_books(await running.settled())

@@ -211,3 +211,57 @@ def test_a_host_is_probed_and_a_folder_is_read(mesh: Mesh, tmp_path: Path, confi
         assert isinstance(api, OpenApiUpstream)
         assert api.url == url
     assert "4 proposals" in mesh("scan", tmp_path / "catalog", tmp_path / "catalog/kong.yaml").out
+
+
+FLOWS = """
+arazzo: 1.0.1
+info: {title: Shopping, version: "1"}
+sourceDescriptions: [{name: shop, type: openapi, url: shop.json}]
+workflows:
+- workflowId: find
+  steps:
+  - stepId: search
+    operationId: search_items_items_get
+    parameters: [{name: q, in: query, value: thing}]
+    outputs: {items: $response.body#/items}
+  outputs: {items: $steps.search.outputs.items}
+- workflowId: drop
+  steps:
+  - {stepId: gone, operationId: none}
+"""
+
+
+def test_workflows_are_linted_imported_compared_and_approved(
+    capsys: pytest.CaptureFixture[str], config: Path, spec: Path
+) -> None:
+    def run(*words: str | Path) -> Run:
+        return Run(capsys, "--config", config, "mesh", *words)
+
+    file = config.parent / "flows.arazzo.yaml"
+    file.write_text(FLOWS)
+    assert run("import", "shop", spec).code == 0
+    early = json.loads(run("lint", file, "--json").out)
+    assert early["tools"] == []
+    assert run("approve", "shop", "--all").code == 0
+    linted = json.loads(run("lint", file, "--json").out)
+    assert [tool["name"] for tool in linted["tools"]] == ["find"]
+    assert [one["code"] for one in linted["findings"]] == ["unknown-operation", "unbound-workflow"]
+    assert "find" in run("lint", file).out
+    imported = run("import", "flows", file)
+    assert imported.code == 0, imported.err
+    assert "Nothing of it is served yet" in imported.out
+    assert load(config).config.upstreams["flows"].kind == "arazzo"
+    assert run("approve", "flows", "none").code == 1
+    assert json.loads(run("approve", "flows", "fi*", "--json").out)["approved"] == ["find"]
+    assert run("diff", "flows").code == 0
+    file.write_text(FLOWS.replace("value: thing", "value: other"))
+    changed = run("diff", "flows", "--json")
+    assert [(one["tool"], one["verdict"]) for one in json.loads(changed.out)["changes"]] == [("find", "hold")]
+    assert changed.code == 1
+    assert run("import", "flows", file).code == 0
+    assert run("approve", "flows", "--reads").code == 0
+    file.write_text(FLOWS.replace("workflowId: find", "workflowId: gone"))
+    assert run("import", "flows", file).code == 0
+    left = json.loads(run("approve", "flows", "--all", "--json").out)
+    assert left == {"approved": ["gone"], "withdrawn": ["find"]}
+    assert run("import", "shop", file).code == 2

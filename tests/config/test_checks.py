@@ -44,6 +44,12 @@ def listener(text: str, name: str = "data") -> str:
             "no issuer is called `corq`",
         ),
         (MINIMAL + "token_service: {enabled: false}\n", "agents.planner.credentials[0].kind", "`client_secret` needs"),
+        (
+            MINIMAL.replace("upstreams:\n", "upstreams:\n  desk: {kind: a2a, url: 'https://x.example'}\n")
+            + "toolsets: {desk: {agent: {}}}\n",
+            "toolsets.desk.agent",
+            "the upstream `desk` is served at `/a2a/desk` already",
+        ),
         (MINIMAL + "admins: [{agent: planer}]\n", "admins[0].agent", "no agent is called `planer`"),
         (MINIMAL + "admins: [{issuer: x, match: {sub: y}}]\n", "admins[0].issuer", "no issuer is called `x`"),
         (MINIMAL + "admins: [{agent: planner, issuer: x}]\n", "admins[0]", "an operator is named by"),
@@ -185,6 +191,25 @@ def test_a_url_that_can_be_read_two_ways_or_holds_a_secret_is_refused(tmp_path: 
         ({"command": "[a]", "env": "{GITHUB_TOKEN: ghp_x}"}, "upstreams.other.env"),
         ({"command": "[a]", "tools": "{'*': {risk: 11}}"}, 'upstreams.other.tools."*".risk'),
         ({"command": "[a]", "kind": "kafka"}, "upstreams.other"),
+        *(
+            ({"url": "'https://h.example/'", "auth": f"{{kind: discover{auth}}}"}, "upstreams.other.auth")
+            for auth in (
+                "",
+                ", client_id: a",
+                ", client_id: a, client_secret: 'env:PLANNER_SECRET'",
+                ", client_key: 'env:PLANNER_SECRET', grant: authorization_code",
+                ", grant: jwt_bearer",
+                ", assertion: 'env:PLANNER_SECRET', grant: authorization_code",
+            )
+        ),
+        (
+            {
+                "url": "'https://h.example/'",
+                "transport": "sse",
+                "auth": "{kind: discover, grant: authorization_code}",
+            },
+            "upstreams.other.auth.kind",
+        ),
     ],
 )
 def test_an_upstream_that_makes_no_sense_is_an_error(tmp_path: Path, keys: dict[str, str], key: str) -> None:

@@ -71,6 +71,12 @@ def _raw(arguments: bytes) -> bytes:
     )
 
 
+def _extension(name: str) -> dict[str, object]:
+    return {"io.modelcontextprotocol/clientCapabilities": {"extensions": {name: {}}}}
+
+
+_TASKS, _OTHER = _extension("io.modelcontextprotocol/tasks"), _extension("com.example/other")
+
 CASES: Mapping[str, Case] = {
     "plain": Case(),
     "arguments": Case(arguments={"n": 3, "text": "grüße \u2028 \U0001f600", "deep": {"a": [1, {"b": None}]}}),
@@ -143,6 +149,10 @@ CASES: Mapping[str, Case] = {
     "policy denies": Case(arguments={"n": 5000}),
     "argument of another kind": Case(arguments={"n": "x"}),
     "schema": Case(name="raw__echo", arguments={"text": 5}),
+    "follows tasks": Case(meta=_TASKS),
+    "a task that is followed": Case(name="raw__task", meta=_TASKS),
+    "a task with another extension": Case(name="raw__task", meta=_OTHER),
+    "half a task": Case(name="raw__task_stream", meta=_TASKS),
     "over budget": Case(name="raw__dear"),
     **{
         tool: Case(name=f"raw__{tool}")

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from agent_gateway.identity.agents import Agent, Agents
 from agent_gateway.identity.authenticate import Authenticator
-from agent_gateway.identity.delegation import Delegator, Grant
+from agent_gateway.identity.compact import Malformed
+from agent_gateway.identity.delegation import Delegator, Grant, links_in
 from agent_gateway.identity.exchange import ACCESS_TOKEN, GRANT, Exchange
 from agent_gateway.identity.token_service import TokenAnswer, TokenService, TokenSettings
 from agent_gateway.identity.validator import Validator, own_issuer
@@ -88,6 +90,23 @@ def test_an_agent_calls_on_in_the_name_of_its_caller(scene: Scene) -> None:
     caller = scene.caller(answer)
     assert (caller.kind, caller.id, caller.tenant, caller.txn) == ("agent", "planner", "acme", "t-1")
     assert caller.chain == (Hop("https://idp.example", "ana", is_verified=True),)
+
+
+@pytest.mark.requirement("a2a.chain", "policy.chains-narrow")
+@pytest.mark.parametrize("kind", ["user", "workload"])
+def test_who_an_agent_calls_for_keeps_kind_teams_and_trust(scene: Scene, kind: Literal["user", "workload"]) -> None:
+    ana = replace(ANA, kind=kind, teams=("acme/research",), trust=4)
+    planner = scene.caller(scene.exchange("planner", scene.arrived(ana)))
+    worker = scene.caller(scene.exchange("worker", scene.arrived(planner, WORKER_URL)))
+    first, second = worker.chain
+    assert (first.kind, first.teams, first.trust) == (kind, ("acme/research",), 4)
+    assert (second.kind, second.teams) == ("agent", ())
+
+
+@pytest.mark.parametrize("claims", [{"sub_teams": "acme"}, {"sub_trust": True}, {"sub_trust": "9"}, {"sub_iss": 7}])
+def test_a_chain_that_cannot_be_read_is_none(claims: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        links_in({"sub": "ana", "sub_iss": "https://idp.example", "sub_kind": "user", **claims}, "https://own.example")
 
 
 @pytest.mark.requirement("a2a.chain")

@@ -69,6 +69,7 @@ class MemoryTasks:
             for (agent, _), (owner, skill, task) in self.tasks.items()
             if (agent, owner) == (where.agent, where.owner)
             and where.skill in ("", skill)
+            and choice.id in ("", task.id)
             and choice.context in ("", task.context)
             and choice.state in ("", task.state)
             and task.updated_at >= choice.since

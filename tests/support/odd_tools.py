@@ -52,6 +52,8 @@ TOOLS: Mapping[str, Tool] = {
     "denied": saying(lambda _: http(b"", status=b"401 No")),
     "no_object": saying(lambda call: answer(call, [1])),
     "half": saying(lambda call: answer(call, {**text("x"), "resultType": "input_required"})),
+    "task": saying(lambda call: answer(call, {"resultType": "task", "taskId": "t", "status": "working", "ttlMs": 1})),
+    "task_stream": saying(lambda call: SSE + _event(call, result={"resultType": "task", "taskId": "t"}) + b"0\r\n\r\n"),
     "other_id": saying(lambda _: http(b'{"jsonrpc":"2.0","id":"other","result":{}}')),
     "empty": saying(lambda _: http(b"")),
     "packed": saying(lambda call: answer(call, text("x")).replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")),

@@ -165,6 +165,7 @@ _DIFFERS = (
     (rb"date: [^\r]*\r\n", b"date: D\r\n"),
     (rb"[0-9a-f]{32}-[0-9a-f]{16}", b"TRACE"),
     (rb'"requestState":"[^"]+"', b'"requestState":"S"'),
+    (rb'"taskId":"[\w-]{60,}"', b'"taskId":"T"'),
     (rb'"call":"[0-9a-f]{32}"', b'"call":"C"'),
     (rb'"(at_ms|duration_us)":\d+', rb'"\1":0'),
     (rb'"retry_after_s":[0-9.]+', rb'"retry_after_s":0'),

@@ -17,7 +17,8 @@ from agent_gateway.identity.scheme_secrets import Basic, Key, SchemeCredential, 
 from agent_gateway.ports import UpstreamRequest
 from agent_gateway.stores.answers import KeptAnswers
 from agent_gateway.upstreams.api_exchange import ExchangeLimits
-from agent_gateway.upstreams.openapi import ApiAccess, ApiSettings, ApiTool, ApiTools, OpenApi
+from agent_gateway.upstreams.api_wire import ApiAccess
+from agent_gateway.upstreams.openapi import ApiSettings, ApiTool, ApiTools, OpenApi
 from context_mesh.openapi.model import (
     NO_SCHEMA,
     Argument,
@@ -104,13 +105,10 @@ async def world(
         schemes = SchemeSecrets(
             served.url, credentials or {}, post_form=token, clock=clock, has_default=always is not _nothing
         )
-        settings = ApiSettings("api", exchange, shape or Shape())
+        settings = ApiSettings("api", site, exchange, shape or Shape())
         answers = KeptAnswers(folder / "answers", clock)
-        yield World(
-            OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock),
-            served,
-            clock,
-        )
+        api = OpenApi(settings, lambda: ApiTools(made, "A test"), http, ApiAccess(always, schemes), answers, clock)
+        yield World(api, served, clock)
 
 
 SEARCH = tool(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from context_mesh.openapi.model import ABSENT
 from context_mesh.wire.failure import failure_text
-from context_mesh.wire.read import Answer, Reading, Shape, read
+from context_mesh.wire.read import Answer, Reading, Shape, read, value_of
 from context_mesh.wire.rest import rest_of
 from context_mesh.wire.shape import Cut, found_at, projected, shortened, size_of
 
@@ -27,6 +27,22 @@ def answer(
 
 def texts(reading: Reading, handle: str = "") -> list[object]:
     return [block.get("text") for block in reading.result(handle)["content"]]  # type: ignore[union-attr,attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        (answer({"a": 1}), {"a": 1}),
+        (answer("{", "application/json"), "{"),
+        (answer('[1, "b"]', ""), [1, "b"]),
+        (answer("plain", "text/plain"), "plain"),
+        (answer(b"\0\1", ""), ABSENT),
+        (answer(b"\0\1", "image/png"), ABSENT),
+        (answer(b"", "application/json"), ABSENT),
+    ],
+)
+def test_a_body_as_it_is_computed_with(given: Answer, value: object) -> None:
+    assert value_of(given) == value
 
 
 def test_json_is_structured_and_a_text() -> None:

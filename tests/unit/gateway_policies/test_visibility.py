@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from gateway_policies.call import Capability
+from gateway_policies.call import Capability, CapabilityKey
 from support.policy_worlds import (
     HELPER,
     LOG,
@@ -21,6 +21,7 @@ from support.policy_worlds import (
     WORLD,
     bundle,
     call,
+    listing,
     names,
 )
 
@@ -140,3 +141,30 @@ def test_the_operation_is_part_of_the_question() -> None:
     made = bundle('permit(principal, action, resource) when { context.operation == "tasks/get" };')
     for operation, expected in (("tasks/get", True), ("tools/call", False), ("tasks/get", True)):
         assert made.decide(call(PLANNER, HELPER, operation=operation)).is_permit is expected
+
+
+ALL = "permit(principal, action, resource);"
+
+
+@pytest.mark.parametrize(
+    ("policy", "steps", "is_there"),
+    [
+        (ALL, (LOG.key, PUSH.key), True),
+        (ALL + 'forbid(principal, action, resource == Tool::"git__push");', (LOG.key, PUSH.key), False),
+        (ALL, (LOG.key, ("tool", "gone")), False),
+        (ALL, (LOG.key, ("tool", "trips__inner")), False),
+        ("permit(principal, action, resource) when { resource.risk < 9 };", (LOG.key, WIPE.key), False),
+        (ALL + 'forbid(principal, action, resource == Tool::"trips__book");', (LOG.key,), False),
+    ],
+)
+def test_a_composite_is_there_for_those_who_may_take_all_of_its_steps(
+    policy: str, steps: tuple[CapabilityKey, ...], *, is_there: bool
+) -> None:
+    whole = replace(LOG, name="trips__book", native="book", steps=steps)
+    inner = replace(LOG, name="trips__inner", native="inner", steps=(LOG.key,))
+    more = {one.key: one for one in (whole, inner)}
+    made = bundle(policy, world=replace(WORLD, capabilities={**WORLD.capabilities, **more}))
+    assert (whole in made.visible(PLANNER, [LOG, whole])) is is_there
+    decision = made.decide(call(PLANNER, whole))
+    assert (decision.is_permit, decision.is_visible) == (is_there, is_there)
+    assert made.decide(listing(PLANNER, whole)).is_permit is is_there

@@ -8,7 +8,7 @@ from msgspec import Raw
 from mcp_registry.protocol.offers import MAX_EXTENSIONS, join_capabilities
 from mcp_registry.protocol.versions import Era
 
-EVERYTHING = frozenset({"resources/subscribe", "subscriptions/listen", "logging/setLevel", "tasks/get"})
+EVERYTHING = frozenset({"resources/subscribe", "subscriptions/listen", "logging/setLevel", "tasks/update"})
 
 
 def joined(*declared: object, era: Era = "modern", served: frozenset[str] = EVERYTHING) -> Any:

@@ -1,0 +1,139 @@
+"""MCP's `tasks/get`, `tasks/update` and `tasks/cancel` through the pipeline.
+
+Following a task is a use of the tool that it came about by: permitted when that may be
+used for some arguments in this operation, recorded like any call. The call that made the
+task paid for it; what follows it counts for rates alone.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from agent_gateway.listeners.mcp_ask import CallSink
+from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
+from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_task_ids import Handle, opened
+from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.steps import StepsOf
+from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from agent_gateway.upstreams.http_exchange import garbage
+from gateway_policies.call import Call
+from gateway_policies.decision import Permit
+from mcp_registry.entries import Entry
+from mcp_registry.protocol import envelope, results, tasks
+from mcp_registry.protocol.errors import MISSING_REQUIRED_CLIENT_CAPABILITY, ProtocolError, translate_error
+
+
+async def follow_task(request: McpRequest) -> None:
+    """Answer a request that names a task."""
+    require_scope(request.inbound.principal)
+    require_declared(request)
+    handle, entry = opened(request, request.message.parsed.get(tasks.TASK_ID))
+    if handle.node and await request.inbound.hand_over(handle.node):
+        return
+    await carry(request, lambda request, reply: _begin(request, reply, Followed(handle, entry)))
+
+
+def require_declared(request: McpRequest) -> None:
+    """Raise `ProtocolError` (-32021) when a modern caller did not declare that it follows tasks."""
+    if request.era == "modern" and not tasks.is_declared(request.client.capabilities):
+        raise ProtocolError(
+            MISSING_REQUIRED_CLIENT_CAPABILITY,
+            f"this needs `{tasks.EXTENSION}`, which the client did not declare",
+            data=tasks.MISSING,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The task that a request names, and its tool."""
+
+    handle: Handle
+    entry: Entry
+
+
+def _begin(request: McpRequest, reply: Reply, followed: Followed) -> Begun:
+    inbound, message = request.inbound, request.message
+    exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
+    exchange.is_free = True
+    exchange.asked = followed.handle.tool
+    exchange.arguments = envelope.write({name: raw for name, raw in message.params.items() if name != "_meta"})
+    call = Call(
+        exchange.id, inbound.principal, "complete", followed.entry.capability, {}, exchange.started_at,
+        inbound.route.name, message.method,
+    )  # fmt: skip
+    return Begun(exchange, call, Following(request, followed, exchange, CallSink(request, reply)))
+
+
+class Following:
+    """One request about a task on its way to the upstream, and what came of it as the caller will read it."""
+
+    def __init__(self, request: McpRequest, followed: Followed, exchange: Exchange, sink: CallSink) -> None:
+        self._request = request
+        self._handle = followed.handle
+        self._exchange = exchange
+        self._sink = sink
+        self._asked = str(request.message.parsed[tasks.TASK_ID])
+        self.body = b""
+
+    async def forward(self, permit: Permit) -> UpstreamAnswer:
+        """Send the request on and translate its answer."""
+        upstream = self._request.inbound.snapshot.upstreams[permit.call.capability.upstream]
+        answer = await upstream.request(self._outgoing(permit.call), self._sink)
+        self._exchange.bytes_out = answer.size_bytes
+        self.body = self._body_of(answer)
+        return answer
+
+    def _outgoing(self, call: Call) -> UpstreamRequest:
+        request, snapshot, native = self._request, self._request.inbound.snapshot, self._handle.native
+        params = {
+            name: raw if name == "_meta" else tasks.renamed(raw, {self._asked: native}.get)
+            for name, raw in request.message.params.items()
+        }
+        return UpstreamRequest(
+            method=request.message.method,
+            params=envelope.edit(params, {tasks.TASK_ID: envelope.write(native)}),
+            principal=call.principal,
+            timeout_s=min(
+                snapshot.config.upstreams[call.capability.upstream].timeout_s, snapshot.config.limits.call_timeout_s
+            ),
+            trace=self._exchange.trace.onward(),
+            name_header=native,
+            is_idempotent=request.message.method == tasks.GET,
+            client_capabilities=request.client.capabilities,
+            client_info=request.client.info,
+            log_level=request.client.log_level,
+            steps=StepsOf(request, self._exchange, call, self._sink),
+        )
+
+    def _body_of(self, answer: UpstreamAnswer) -> bytes:
+        request, id_raw = self._request, self._request.message.id
+        method = request.message.method
+        if answer.result is None:
+            assert answer.error is not None
+            error = translate_error(answer.error, source=answer.era, target=request.era, method=method)
+            return envelope.failure(id_raw, error)
+        result = self._renamed(answer.result)
+        return envelope.response(id_raw, results.read_result(method, result, answer.era, request.reader))
+
+    def _renamed(self, result: Raw) -> Raw:
+        """Return a result under the id that the caller knows; raises `UpstreamFailed` for one of another task."""
+        native = self._handle.native
+        try:
+            task = tasks.read_task(result) if self._request.message.method == tasks.GET else _NAMED.decode(result)
+        except ValueError as error:
+            raise garbage("it holds no task") from error
+        if task.id is not None and task.id != native:
+            raise garbage("it is about another task")
+        named = result if task.id is None else tasks.with_id(result, self._asked)
+        return tasks.renamed(named, {native: self._asked}.get)
+
+
+class _Named(msgspec.Struct):
+    id: str | None = msgspec.field(name=tasks.TASK_ID, default=None)
+
+
+_NAMED: Final = msgspec.json.Decoder(_Named)

@@ -1,0 +1,1 @@
+"""Arazzo: workflows over several calls, read and evaluated. Nothing here makes a call."""
