@@ -237,6 +237,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tasks.odd-upstreams": Requirement(
         "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
     ),
+    "mcp.tasks.legacy": Requirement(
+        "MCP 2025-11-25, tasks", "a task of the handshake era is begun, followed, answered, listed and cancelled"
+    ),
+    "mcp.tasks.driven": Requirement(
+        "notes/mcp 1.3", "a tool that must be a task is seen through for callers that follow none, within their time"
+    ),
+    "mcp.tasks.across": Requirement(
+        "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
+    ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(

@@ -57,7 +57,10 @@ def import_(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`."""
+    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`.
+
+    Example: `agent-gateway mesh import pets ./openapi.yaml`
+    """
     bring_in(session_of(context), name, source, _more(url, allow_private=allow_private), as_json=as_json)
 
 
@@ -102,7 +105,10 @@ def lint(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a description would give: tools, risk, and everything in it that a person should know."""
+    """Say what a description would give: tools, risk, and everything in it that a person should know.
+
+    Example: `agent-gateway mesh lint ./openapi.yaml`
+    """
     sources = _sources(source, allow_private=allow_private)
     if are_workflows(sources):
         flows = flows_of(session_of(context), sources)
@@ -118,7 +124,10 @@ def scan(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes."""
+    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes.
+
+    Example: `agent-gateway mesh scan . https://pets.example.com`
+    """
     found: list[Proposal] = []
     for place in places:
         if place.startswith(("http://", "https://")):
@@ -140,7 +149,10 @@ def diff(
     source: Annotated[str, typer.Option(help="Another description than the one in the configuration.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Read the description again and say what an approval would change. Exit code 1 when something is held."""
+    """Read the description again and say what an approval would change. Exit code 1 when something is held.
+
+    Example: `agent-gateway mesh diff pets`
+    """
     session = session_of(context)
     flows = find_flows(session, name)
     config, folder = (flows, None) if flows is not None else _api(session, name)
@@ -169,12 +181,15 @@ def approve_(
     tools: Annotated[
         list[str] | None, typer.Argument(help="Tools, by the API's own names; `*` stands for any text.")
     ] = None,
-    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads.")] = False,
+    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads, and not by a guess.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every tool.")] = False,
     safe: Annotated[bool, typer.Option("--unheld", help="Approved tools whose change is not held.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve tools as the latest import has them. Those not named stay as they were."""
+    """Serve tools as the latest import has them. Those not named stay as they were.
+
+    Example: `agent-gateway mesh approve pets --reads`
+    """
     if not tools and not reads and not everything and not safe:
         raise Failure("which tools?", hint="name them, or give --reads, --unheld or --all", exit_code=2)
     session = session_of(context)
@@ -257,7 +272,8 @@ def _with(text: str, name: str, entry: dict[str, object]) -> str:
 def _wanted(patterns: Sequence[str], *, reads: bool, everything: bool, unheld: set[str]) -> Callable[[Tool], bool]:
     def is_wanted(tool: Tool) -> bool:
         is_named = any(fnmatchcase(tool.name, pattern) for pattern in patterns)
-        return everything or is_named or (reads and tool.risk is Risk.READ) or tool.name in unheld
+        is_read = tool.risk is Risk.READ and not tool.annotations.is_guess
+        return everything or is_named or (reads and is_read) or tool.name in unheld
 
     return is_wanted
 
@@ -272,8 +288,8 @@ def _report(made: Made) -> dict[str, object]:
         "version": document.version,
         "operations": document.declared,
         "tools": [
-            {"name": one.name, "risk": one.risk.name.lower(), "request": one.operation.key,
-             "description": one.description, "toolsets": list(one.toolsets)}
+            {"name": one.name, "risk": one.risk.name.lower(), "risk_is_guess": one.annotations.is_guess,
+             "request": one.operation.key, "description": one.description, "toolsets": list(one.toolsets)}
             for one in tools
         ],
         "schemes": {name: _scheme_words(document, name) for name in document.schemes},
@@ -299,9 +315,13 @@ def _show_report(console: Console, name: str, made: Made) -> None:
     counts = Counter(tool.risk for tool in tools)
     console.print("  " + ", ".join(f"{counts[risk]} {word}" for risk, word in _WORDS.items()))
     for tool in tools[:_SHOWN_TOOLS]:
-        console.print(f"  {tool.name:<50} {_WORDS[tool.risk]:<9} {tool.operation.key[:60]}")
+        word = _WORDS[tool.risk] + ("?" if tool.annotations.is_guess else "")
+        console.print(f"  {tool.name:<50} {word:<9} {tool.operation.key[:60]}")
     if len(tools) > _SHOWN_TOOLS:
         console.print(f"  … and {len(tools) - _SHOWN_TOOLS} more")
+    if guesses := sum(tool.annotations.is_guess for tool in tools):
+        told = f"  `?`: a guess ({guesses} of them); approve such a tool by name, or grade it in the curation file"
+        console.print(told)
     for scheme in made.document.schemes:
         console.print(f"  wants `{scheme}`: {_scheme_words(made.document, scheme)}; put it under `schemes`")
     for finding in findings[:_SHOWN_FINDINGS]:
