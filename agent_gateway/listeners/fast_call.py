@@ -38,7 +38,7 @@ from agent_gateway.pipeline.settle import settle
 from agent_gateway.ports import UpstreamAnswer
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.telemetry.logs import log
-from agent_gateway.upstreams.direct import Sending, is_plain_json
+from agent_gateway.upstreams.direct import Sending
 from agent_gateway.upstreams.h1_response import H1Response
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
@@ -202,26 +202,15 @@ class FastCall(Sending):
     def set_result(self, response: H1Response | None, /) -> None:
         """Take the head of the upstream's response; None: more of its body is there."""
         try:
-            if response is None:
-                self._hear_body()
-                return
-            self._response = response
-            if response.headers is self._lane.plain_headers or self._is_plain(response):
-                if response.is_complete:
-                    self._hear_body()
-                else:
-                    response.watch(self)
-            else:
-                self._go_on_hearing(response)
+            if response is not None:
+                self._response = response
+                if response.headers is not self._lane.plain_headers and not self._lane.is_plain(response):
+                    return self._go_on_hearing(response)
+                if not response.is_complete:
+                    return response.watch(self)
+            return self._hear_body()
         except Exception:  # noqa: BLE001 - the listener's edge: one of the three walls
             self._fault()
-
-    def _is_plain(self, response: H1Response) -> bool:
-        """Say whether this response is what the short way reads. Its connection keeps heads that come again."""
-        is_plain = is_plain_json(response)
-        if is_plain:
-            self._lane.plain_headers = response.headers
-        return is_plain
 
     def set_exception(self, failure: UpstreamFailed, /) -> None:
         self._fail(self._lane.direct.failed(failure, self._lane.timeout_s))
