@@ -81,7 +81,7 @@ class Answering:
     async def notify(self, method: str, params: Raw | None) -> None:
         self.told.append(f"{method} {orjson.loads(bytes(params or b'{}')).get('message')}")
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: object = None) -> Raw:
         self.asked.append((method, orjson.loads(bytes(params or b"{}"))["message"]))
         return Raw(self.answer)
 
