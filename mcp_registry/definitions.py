@@ -16,6 +16,7 @@ from gateway_policies.world import ArgumentKind, argument_kinds
 from mcp_registry import names, uris
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.headers import HeaderParam, header_params
+from mcp_registry.protocol.legacy_tasks import Support, support_of
 from mcp_registry.protocol.lists import LISTS, ItemKind
 
 MAX_DEFINITION_BYTES: Final = 256 * 1024
@@ -76,6 +77,7 @@ class Definition:
     header_params  the arguments that headers mirror
     pin            digest of the whole definition
     template       of a resource template, ready to be matched
+    task_support   of a tool: whether it runs as a task
     """
 
     native: str
@@ -86,6 +88,7 @@ class Definition:
     pin: str
     kind: ItemKind = "tools"
     template: uris.Template | None = None
+    task_support: Support = "forbidden"
 
 
 def read_definitions(
@@ -151,7 +154,8 @@ def _judged(upstream: str, kind: ItemKind, native: str, body: bytes, members: Ma
         _check_tool(members)
         schema = cast("dict[str, object]", members["inputSchema"])
         raw_schema = envelope.read_object(body)["inputSchema"]
-        return Definition(native, Raw(body), raw_schema, argument_kinds(schema), header_params(schema), pin)
+        kinds, mirrored, support = argument_kinds(schema), header_params(schema), support_of(members)
+        return Definition(native, Raw(body), raw_schema, kinds, mirrored, pin, task_support=support)
     if kind == "prompts":
         return Definition(native, Raw(body), NO_SCHEMA, _prompt_arguments(members), (), pin, kind)
     if not isinstance(members.get("name"), str):
@@ -166,9 +170,6 @@ def _check_tool(members: Mapping[str, object]) -> None:
         raise _UnusableError("the definition has no `inputSchema` object")
     if cast("dict[str, object]", schema).get("type", "object") != "object":
         raise _UnusableError("the `inputSchema` is not an object's")
-    execution = cast("dict[str, object]", members.get("execution", {}))
-    if execution.get("taskSupport") == "required":
-        raise _UnusableError("the tool runs only as a task, which this gateway does not drive")
 
 
 def _prompt_arguments(members: Mapping[str, object]) -> Mapping[str, ArgumentKind]:

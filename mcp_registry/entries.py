@@ -11,6 +11,7 @@ from gateway_policies.world import ArgumentKind
 from mcp_registry.definitions import Definition
 from mcp_registry.protocol import envelope
 from mcp_registry.protocol.headers import HeaderParam
+from mcp_registry.protocol.legacy_tasks import callable_both_ways
 from mcp_registry.protocol.lists import LISTS, ItemKind
 from mcp_registry.protocol.results import legacy_tool
 from mcp_registry.protocol.versions import Era
@@ -68,6 +69,8 @@ class Override:
 def make_entry(capability: Capability, definition: Definition) -> Entry:
     """Return the entry of a definition under the capability's name."""
     legacy = legacy_tool(definition.raw) if definition.kind == "tools" else definition.raw
+    if definition.task_support == "required":  # it is driven for who calls it plainly
+        legacy = callable_both_ways(legacy)
     changes = {} if capability.name == definition.native else {LISTS[definition.kind].identity: capability.name}
     return Entry(
         capability=capability,

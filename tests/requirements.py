@@ -95,6 +95,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 3",
         "work that an API accepts is a task of its caller, followed and cancelled on the API's origin only",
     ),
+    "mesh.proposals": Requirement(
+        "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -236,6 +239,15 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mcp.tasks.odd-upstreams": Requirement(
         "issue 3, bad input", "a task nobody asked for, or that nobody could follow, is an upstream's failure"
+    ),
+    "mcp.tasks.legacy": Requirement(
+        "MCP 2025-11-25, tasks", "a task of the handshake era is begun, followed, answered, listed and cancelled"
+    ),
+    "mcp.tasks.driven": Requirement(
+        "notes/mcp 1.3", "a tool that must be a task is seen through for callers that follow none, within their time"
+    ),
+    "mcp.tasks.across": Requirement(
+        "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
     ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
@@ -387,6 +399,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
+    "a2a.tasks-as-mcp-tasks": Requirement(
+        "issue 4.6", "a bridged agent's task is an MCP task of who follows tasks; who leaves a call cancels it"
+    ),
     "a2a.toolset-agents": Requirement(
         "issue 4.6", "a toolset is an agent where asked for: a message is a governed call"
     ),

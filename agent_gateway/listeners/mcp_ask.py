@@ -26,7 +26,7 @@ from mcp_registry.protocol.envelope import Notification, Response
 from mcp_registry.protocol.inbound import declares
 from mcp_registry.protocol.questions import Question, may_be_asked
 
-_TOKEN: Final = "progressToken"
+_TOKEN: Final = "progressToken"  # noqa: S105 - the wire's word
 _NO_ANSWER: Final = -32001  # what SDKs say of a request that timed out
 _RELAYED: Final = frozenset({"notifications/elicitation/complete"})
 _NOT_OF_A_CALL: Final = frozenset(

@@ -34,11 +34,12 @@ class Client:
 def of_handshake(params: envelope.RawObject) -> Client:
     """Return the client of an `initialize`; raises `ProtocolError` when it declares too much to carry.
 
-    An info too long to carry is left out: it is for display only.
+    An info too long to carry is left out: it is for display only. That the client runs tasks for servers is
+    left out too: what it is asked, it answers at once.
     """
     capabilities = params.get("capabilities", _NOTHING)
     try:
-        compact = envelope.write(envelope.read_object(capabilities))
+        compact = envelope.write(envelope.edit(envelope.read_object(capabilities), {"tasks": None}))
     except msgspec.DecodeError:
         raise ProtocolError(INVALID_PARAMS, "`capabilities` must be an object") from None
     if len(compact) > MAX_CAPABILITIES_BYTES:

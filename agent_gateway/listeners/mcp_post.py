@@ -17,13 +17,14 @@ from agent_gateway.listeners.mcp_lists import serve_list
 from agent_gateway.listeners.mcp_reads import complete, get_prompt, read_resource
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_stream import SUBSCRIBE, UNSUBSCRIBE, listen, subscribe
+from agent_gateway.listeners.mcp_task_list import list_tasks
 from agent_gateway.listeners.mcp_tasks import follow_task
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.asks import node_of
 from agent_gateway.runtime.sessions import key_of
 from gateway_policies.refusal import Refusal
-from mcp_registry.protocol import discover, envelope, progress, tasks
+from mcp_registry.protocol import discover, envelope, legacy_tasks, progress, tasks
 from mcp_registry.protocol import inbound as rules
 from mcp_registry.protocol.envelope import Invalid, Notification, Request, Response
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -163,5 +164,6 @@ _ANSWERS = {
     "resources/read": read_resource,
     "completion/complete": complete,
     "initialize": _initialize,
-    **dict.fromkeys(tasks.METHODS, follow_task),
+    **dict.fromkeys((*tasks.METHODS, legacy_tasks.RESULT), follow_task),
+    legacy_tasks.LIST: list_tasks,
 }

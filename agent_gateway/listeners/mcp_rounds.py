@@ -13,6 +13,7 @@ nothing, but once only, and only at the worker that gave it out.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw
@@ -23,7 +24,7 @@ from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_state import RoundState
 from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.pipeline.exchange import Exchange
-from agent_gateway.ports import AskRefused, McpUpstream, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.runtime.parked import Parked
 from agent_gateway.upstreams.http_exchange import garbage
 from agent_gateway.upstreams.speak import can_be_asked
@@ -40,6 +41,7 @@ from mcp_registry.protocol.questions import (
     may_be_asked,
     missing_capability,
 )
+from mcp_registry.protocol.versions import Era
 
 MAX_ROUNDS = 10
 _CANCELLED = Raw(b'{"action":"cancel"}')
@@ -92,7 +94,16 @@ class Turn:
         return RoundState(gateway.node, root, number, self.call.capability.name, digest, is_parked, inner)
 
 
-async def converse(turn: Turn, upstream: McpUpstream, outgoing: UpstreamRequest) -> UpstreamAnswer:
+class Asked(Protocol):
+    """An upstream, or what stands for one in a conversation."""
+
+    @property
+    def era(self) -> Era | None: ...
+
+    async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer: ...
+
+
+async def converse(turn: Turn, upstream: Asked, outgoing: UpstreamRequest) -> UpstreamAnswer:
     """Send one request on and return what its caller gets: the answer, or what the caller must answer first."""
     if turn.request.era == "legacy":
         return await _ask_on_stream(turn, upstream, outgoing)
@@ -111,13 +122,13 @@ async def converse(turn: Turn, upstream: McpUpstream, outgoing: UpstreamRequest)
 # --- legacy caller ---------------------------------------------------------------------------
 
 
-async def _ask_on_stream(turn: Turn, upstream: McpUpstream, outgoing: UpstreamRequest) -> UpstreamAnswer:
+async def _ask_on_stream(turn: Turn, upstream: Asked, outgoing: UpstreamRequest) -> UpstreamAnswer:
     for _ in range(MAX_ROUNDS):
         answer = await upstream.request(outgoing, turn.sink)
         asked = _interim(answer)
         if asked is None:
             return answer
-        responses = await _collect(turn, asked.questions)
+        responses = await collect(turn, asked.questions)
         _authorize_again(turn)
         changes: dict[str, bytes | Raw | None] = {REQUEST_STATE: asked.state, INPUT_RESPONSES: None}
         if responses:
@@ -126,7 +137,7 @@ async def _ask_on_stream(turn: Turn, upstream: McpUpstream, outgoing: UpstreamRe
     raise UpstreamFailed(f"the upstream asked {MAX_ROUNDS} times and did not answer", code="upstream_garbage")
 
 
-async def _collect(turn: Turn, asked: Mapping[str, Question]) -> dict[str, Raw]:
+async def collect(turn: Turn, asked: Mapping[str, Question]) -> dict[str, Raw]:
     """Put every question to the client at once; return its answers by the upstream's keys."""
     for question in asked.values():
         if not may_be_asked(question, turn.request.client.capabilities):

@@ -9,18 +9,22 @@ from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.ports import UpstreamAnswer
+from agent_gateway.stores.task_store import Seen, Where, owner_of
 from agent_gateway.upstreams.http_exchange import garbage
+from agent_gateway.upstreams.mcp_http import HttpUpstream
 from gateway_policies.call import Capability
 from gateway_policies.refusal import Refusal, UpstreamFailed
 from mcp_registry.entries import Entry
-from mcp_registry.protocol import tasks
+from mcp_registry.protocol import legacy_tasks, tasks
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError, http_status
 
 MIN_LIFE_S: Final = 86400.0  # an upstream may lengthen a task's life; when it is over, it says so itself
 MAX_LIFE_S: Final = 7 * 86400.0  # as long as the key that seals it is kept
+MAX_DECLARED_BYTES: Final = 1024  # that an id carries: it travels in a header
 _PURPOSE: Final = "mcp-task"
 
 
@@ -30,12 +34,14 @@ class Handle(msgspec.Struct, array_like=True, frozen=True):
     tool      the name of its tool at the endpoint
     upstream  and what the task is called there
     node      the worker whose session at the upstream knows the task; empty: every one does
+    declared  what the caller declared when the task was made, raw: it says which session at a legacy upstream
     """
 
     tool: str
     upstream: str
     native: str
     node: str = ""
+    declared: bytes = b""
 
 
 def seal(request: McpRequest, handle: Handle, ttl_ms: float | None) -> str:
@@ -87,10 +93,55 @@ def as_created(request: McpRequest, capability: Capability, answer: UpstreamAnsw
             hint="the tool needs a client that declares more",
             code="unsupported_result",
         )
-    handle = Handle(request.inbound.route.view.shown_name(capability), capability.upstream, task.id)
-    text = seal(request, handle, task.ttl_ms)
+    text = seal(request, _handle(request, capability, task), task.ttl_ms)
     own = tasks.renamed(tasks.with_id(answer.result, text), {task.id: text}.get)
     return replace(answer, result=own)
+
+
+async def as_legacy_created(request: McpRequest, capability: Capability, answer: UpstreamAnswer) -> UpstreamAnswer:
+    """Return the answer to a legacy call that asks for a task, likewise; the task is noted for its caller's list.
+
+    An upstream of the extension may answer at once all the same: then that is the answer.
+    """
+    found = _legacy_task_of(answer)
+    if found is None or answer.result is None:
+        return answer
+    result, raw, ttl_ms = found
+    task = tasks.read_task(raw)
+    text = seal(request, _handle(request, capability, task), ttl_ms)
+    await request.inbound.gateway.tasks.claim(own_list(request), [Seen(text)], ())
+    own = legacy_tasks.created(result, tasks.with_id(raw, text))
+    return replace(answer, era="legacy", result=tasks.renamed(own, {task.id: text}.get))
+
+
+def _legacy_task_of(answer: UpstreamAnswer) -> tuple[Raw, Raw, float | None] | None:
+    """Return the result, the legacy task in it and how long that lives; None for a result of another kind."""
+    try:
+        if answer.result is None:
+            return None
+        if answer.era == "legacy":
+            raw = legacy_tasks.read_created(answer.result)
+            return None if raw is None else (answer.result, raw, legacy_tasks.ttl_of(raw))
+        task = tasks.read_created(answer.result)
+        return None if task is None else (_EMPTY, legacy_tasks.to_legacy(answer.result), task.ttl_ms)
+    except ValueError as error:
+        raise garbage("the task it announces cannot be read") from error
+
+
+def own_list(request: McpRequest) -> Where:
+    """Return where the tasks are noted that the caller's list at this endpoint shows."""
+    return Where(owner_of(request.inbound.principal), f"mcp:{request.inbound.route.name}")
+
+
+def _handle(request: McpRequest, capability: Capability, task: tasks.Task) -> Handle:
+    inbound = request.inbound
+    upstream = inbound.snapshot.upstreams[capability.upstream]
+    shown = inbound.route.view.shown_name(capability)
+    if isinstance(upstream, HttpUpstream) and upstream.era == "modern":
+        return Handle(shown, capability.upstream, task.id)
+    declared = bytes(request.client.capabilities)
+    kept = declared if request.era == "modern" and len(declared) <= MAX_DECLARED_BYTES else b""
+    return Handle(shown, capability.upstream, task.id, inbound.gateway.node, kept)
 
 
 def is_task(answer: UpstreamAnswer) -> bool:
@@ -120,5 +171,6 @@ def _purpose(request: McpRequest) -> str:
     return f"{_PURPOSE}:{request.inbound.route.name}"
 
 
+_EMPTY: Final = Raw(b"{}")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Handle)

@@ -1,4 +1,4 @@
-"""MCP's `tasks/get`, `tasks/update` and `tasks/cancel` through the pipeline.
+"""MCP's `tasks/get`, `tasks/update`, `tasks/result`, `tasks/cancel` and `tasks/list` through the pipeline.
 
 Following a task is a use of the tool that it came about by: permitted when that may be
 used for some arguments in this operation, recorded like any call. The call that made the
@@ -11,19 +11,21 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners import mcp_task_bridge as bridge
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.mcp_rounds import Turn
 from agent_gateway.listeners.mcp_task_ids import Handle, opened
-from agent_gateway.listeners.reply import Reply
+from agent_gateway.listeners.mcp_task_ways import Renaming
 from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.exchange import Exchange
-from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import McpUpstream, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.http_exchange import garbage
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from mcp_registry.entries import Entry
-from mcp_registry.protocol import envelope, results, tasks
+from mcp_registry.protocol import envelope, legacy_tasks, results, tasks
 from mcp_registry.protocol.errors import MISSING_REQUIRED_CLIENT_CAPABILITY, ProtocolError, translate_error
 
 
@@ -34,7 +36,8 @@ async def follow_task(request: McpRequest) -> None:
     handle, entry = opened(request, request.message.parsed.get(tasks.TASK_ID))
     if handle.node and await request.inbound.hand_over(handle.node):
         return
-    await carry(request, lambda request, reply: _begin(request, reply, Followed(handle, entry)))
+    followed, method = Followed(handle, entry), request.message.method
+    await carry(request, lambda request, reply: about_task(request, followed, CallSink(request, reply), method))
 
 
 def require_declared(request: McpRequest) -> None:
@@ -55,7 +58,8 @@ class Followed:
     entry: Entry
 
 
-def _begin(request: McpRequest, reply: Reply, followed: Followed) -> Begun:
+def about_task(request: McpRequest, followed: Followed, sink: CallSink, operation: str) -> Begun:
+    """Return a request about a task as a call of its tool; `operation` is the protocol's word for it."""
     inbound, message = request.inbound, request.message
     exchange = inbound.gateway.exchange(inbound.principal, inbound.route.name, request.trace_context())
     exchange.is_free = True
@@ -63,9 +67,9 @@ def _begin(request: McpRequest, reply: Reply, followed: Followed) -> Begun:
     exchange.arguments = envelope.write({name: raw for name, raw in message.params.items() if name != "_meta"})
     call = Call(
         exchange.id, inbound.principal, "complete", followed.entry.capability, {}, exchange.started_at,
-        inbound.route.name, message.method,
+        inbound.route.name, operation,
     )  # fmt: skip
-    return Begun(exchange, call, Following(request, followed, exchange, CallSink(request, reply)))
+    return Begun(exchange, call, Following(request, followed, exchange, sink))
 
 
 class Following:
@@ -82,10 +86,21 @@ class Following:
     async def forward(self, permit: Permit) -> UpstreamAnswer:
         """Send the request on and translate its answer."""
         upstream = self._request.inbound.snapshot.upstreams[permit.call.capability.upstream]
-        answer = await upstream.request(self._outgoing(permit.call), self._sink)
+        answer = await self._ask(permit, upstream)
         self._exchange.bytes_out = answer.size_bytes
         self.body = self._body_of(answer)
         return answer
+
+    async def _ask(self, permit: Permit, upstream: McpUpstream) -> UpstreamAnswer:
+        request, asked = self._request, self._outgoing(permit.call)
+        info = request.inbound.snapshot.infos.get(upstream.name)
+        if info is None or info.era == request.era:
+            rename = {self._handle.native: self._asked}.get
+            return await upstream.request(asked, Renaming(self._sink, lambda params: tasks.renamed(params, rename)))
+        turn = Turn(request, self._exchange, permit.call, self._sink, None)
+        one = bridge.Following(turn, upstream, asked, self._handle.native, self._asked)
+        follow = bridge.follow_legacy if info.era == "legacy" else bridge.follow_modern
+        return await follow(one, request.message.method)
 
     def _outgoing(self, call: Call) -> UpstreamRequest:
         request, snapshot, native = self._request, self._request.inbound.snapshot, self._handle.native
@@ -103,7 +118,7 @@ class Following:
             trace=self._exchange.trace.onward(),
             name_header=native,
             is_idempotent=request.message.method == tasks.GET,
-            client_capabilities=request.client.capabilities,
+            client_capabilities=Raw(self._handle.declared) if self._handle.declared else request.client.capabilities,
             client_info=request.client.info,
             log_level=request.client.log_level,
             steps=StepsOf(request, self._exchange, call, self._sink),
@@ -117,11 +132,15 @@ class Following:
             error = translate_error(answer.error, source=answer.era, target=request.era, method=method)
             return envelope.failure(id_raw, error)
         result = self._renamed(answer.result)
+        if method == legacy_tasks.RESULT:
+            return envelope.response(id_raw, results.call_result(result, answer.era, request.reader))
         return envelope.response(id_raw, results.read_result(method, result, answer.era, request.reader))
 
     def _renamed(self, result: Raw) -> Raw:
         """Return a result under the id that the caller knows; raises `UpstreamFailed` for one of another task."""
         native = self._handle.native
+        if self._request.message.method == legacy_tasks.RESULT:
+            return tasks.renamed(result, {native: self._asked}.get)
         try:
             task = tasks.read_task(result) if self._request.message.method == tasks.GET else _NAMED.decode(result)
         except ValueError as error:

@@ -15,10 +15,11 @@ from agent_gateway.listeners.mcp_carry import Begun, carry, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Turn, converse
 from agent_gateway.listeners.mcp_state import RoundState
-from agent_gateway.listeners.mcp_task_ids import as_created
+from agent_gateway.listeners.mcp_task_ids import as_created, as_legacy_created
+from agent_gateway.listeners.mcp_task_ways import by_way, way_of
 from agent_gateway.listeners.reply import Reply
-from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.listeners.steps import StepsOf
+from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -96,10 +97,14 @@ class Sent:
         capability = permit.call.capability
         upstream = self._request.inbound.snapshot.upstreams[capability.upstream]
         turn = Turn(self._request, self._exchange, permit.call, self.sink, self.state)
-        outgoing = self.outgoing(permit.call)
+        way = way_of(self._request, self._entry)
+        asked = by_way(way, upstream, self._request.inbound.gateway.farewells)
+        outgoing = self.outgoing(permit.call, keeps_task=way == "as_it_is")
         if capability.steps:
             outgoing = replace(outgoing, steps=StepsOf(self._request, self._exchange, permit.call, self.sink))
-        answer = await converse(turn, upstream, outgoing)
+        answer = await converse(turn, asked, outgoing)
+        if way in ("as_it_is", "declare"):
+            answer = await as_legacy_created(self._request, capability, answer)
         self.take(answer)
         return answer
 
@@ -109,11 +114,13 @@ class Sent:
         self.take(answer)
         return answer
 
-    def outgoing(self, call: Call) -> UpstreamRequest:
-        """Return the request that the upstream gets."""
+    def outgoing(self, call: Call, *, keeps_task: bool = False) -> UpstreamRequest:
+        """Return the request that the upstream gets; `keeps_task`: with the task that a legacy caller asks for."""
         request, capability = self._request, call.capability
         snapshot = request.inbound.snapshot
-        changes: dict[str, bytes | None] = {"name": envelope.write(capability.native), "task": None}
+        changes: dict[str, bytes | None] = {"name": envelope.write(capability.native)}
+        if not keeps_task:
+            changes["task"] = None
         if "arguments" not in request.message.params:
             changes["arguments"] = b"{}"
         limit_s = snapshot.config.limits.call_timeout_s

@@ -41,7 +41,9 @@ class Asks:
         return len(self._open)
 
     @contextmanager
-    def open(self, session: Hashable, progressed: Progressed | None = None) -> "Generator[tuple[str, asyncio.Future[Response]]]":
+    def open(
+        self, session: Hashable, progressed: Progressed | None = None
+    ) -> "Generator[tuple[str, asyncio.Future[Response]]]":
         """Yield the id of a new question and the future of its answer; it is closed with the block.
 
         session     (principal, session id)
@@ -71,7 +73,6 @@ class Asks:
             return False
         future.set_result(response)
         return True
-
 
     def progress(self, session: Hashable, token: bytes, params: Raw) -> None:
         """Pass on how the client of this session gets on with a question; what names none of its own is dropped."""

@@ -36,6 +36,7 @@ from agent_gateway.runtime.tool_tasks import ToolTasks
 from agent_gateway.snapshot import Route, Snapshot
 from agent_gateway.telemetry.logs import log
 from agent_gateway.telemetry.trace import Trace, begin
+from agent_gateway.upstreams.chores import Chores
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision
 from gateway_policies.principal import Principal
@@ -46,6 +47,7 @@ from mcp_registry.protocol.offers import join_capabilities
 from mcp_registry.protocol.versions import Era
 
 KEEP_ALIVE_EVERY_S = 15.0
+FAREWELL_S = 5.0  # that the cancelling of a task may take which nobody waits for any more
 MAX_ROUNDS_REMEMBERED = 100_000
 MAX_STRANGERS_PER_S = 100  # records a second for requests of nobody we know; metrics count them all
 _STREAM = b"text/event-stream"
@@ -100,6 +102,7 @@ class Gateway:
         self.rounds = RecentSet(MAX_ROUNDS_REMEMBERED)
         self.subscriptions = Subscriptions(lambda name: self.snapshot.upstreams.get(name))
         self.streams = Tally()
+        self.farewells = Chores(FAREWELL_S)
         self.posted = PostedStreams()
         self.changes = Changes()
         self.is_ending = False

@@ -29,10 +29,12 @@ class Parked:
     """One call at a legacy upstream, over all the requests of its client. It is the upstream's sink.
 
     capabilities  what the client declared: nothing else is asked of it
+    prefix        how the keys of its questions begin
     """
 
-    def __init__(self, capabilities: Raw) -> None:
+    def __init__(self, capabilities: Raw, prefix: str = "q") -> None:
         self._capabilities = capabilities
+        self._prefix = prefix
         self._sink: Sink | None = None
         self._task: asyncio.Task[UpstreamAnswer] | None = None
         self._numbers = count(1)
@@ -49,6 +51,23 @@ class Parked:
     def questions(self) -> Mapping[str, Question]:
         """What waits for an answer of the client, by keys that stay the same until it is answered."""
         return {key: question for key, (question, _) in self._waiting.items()}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended, however."""
+        return self._task is None or self._task.done()
+
+    async def settled(self, limit_s: float) -> None:
+        """Return once the call waits for the client or has ended, after `limit_s` seconds at the latest."""
+        if self._task is None or self._waiting:
+            return
+        self._asked.clear()
+        asked = asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait({self._task, asked}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # questions that come together are put together
+        finally:
+            asked.cancel()
 
     async def turn(self, sink: Sink) -> UpstreamAnswer | None:
         """Let the call go on with `sink`; return its answer, or None once it waits for the client.
@@ -101,7 +120,7 @@ class Parked:
             raise AskRefused(NOT_SERVED)
         if len(self._waiting) >= MAX_QUESTIONS:
             raise AskRefused(NOT_SERVED)
-        key = f"q{next(self._numbers)}"
+        key = f"{self._prefix}{next(self._numbers)}"
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (question, future)
         self._asked.set()

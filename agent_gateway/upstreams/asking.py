@@ -142,7 +142,7 @@ class Questions:
             await self._respond(envelope.response(question.id, result))
 
     def _progressed(self, question: Request) -> Progressed | None:
-        """Return what tells the upstream how the caller gets on, under the token that it gave; None when it gave none."""
+        """Return what tells the upstream how the caller gets on, by its token; None when it gave none."""
         token = progress.caller_token(question.meta)
         if token is None:
             return None

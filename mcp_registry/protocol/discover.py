@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Raw
 
-from mcp_registry.protocol import tasks
+from mcp_registry.protocol import legacy_tasks, tasks
 from mcp_registry.protocol.envelope import write
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND, ProtocolError, http_status
 from mcp_registry.protocol.lists import BY_METHOD
@@ -24,7 +24,7 @@ _OF_SESSIONS: Final = ("logging/setLevel", "resources/subscribe", "resources/uns
 USES: Final = ("tools/call", "prompts/get", "resources/read", "completion/complete")  # governed calls
 SERVED_METHODS: Final[Mapping[Era, frozenset[str]]] = MappingProxyType(
     {
-        "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES, *_OF_SESSIONS}),
+        "legacy": frozenset({"initialize", "ping", *BY_METHOD, *USES, *_OF_SESSIONS, *legacy_tasks.METHODS}),
         "modern": frozenset({"server/discover", "subscriptions/listen", *BY_METHOD, *USES, *tasks.METHODS}),
     }
 )
@@ -65,7 +65,11 @@ def initialize_result(version: str, server: Server) -> bytes:
     """Write the raw result of `initialize`; `version` comes from `negotiate`."""
     result: dict[str, object] = {
         "protocolVersion": version,
-        "capabilities": server.capabilities,
+        "capabilities": {
+            name: value
+            for name, value in server.capabilities.items()
+            if name != "tasks" or version == LATEST_LEGACY  # which brought them
+        },
         "serverInfo": server.info,
     }
     if server.instructions:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from mcp_registry.protocol import envelope, tasks
+from mcp_registry.protocol import envelope, legacy_tasks, tasks
 from mcp_registry.protocol.envelope import RawObject
 from mcp_registry.protocol.versions import Era
 
@@ -26,6 +26,7 @@ def join_capabilities(upstreams: Iterable[Raw], era: Era, served: frozenset[str]
 
     Lists change when policies do, so each says that it tells. An extension that two declare is the first one's.
     """
+    upstreams = list(upstreams)
     declared = [_members(raw) for raw in upstreams]
     joined: dict[str, object] = {"tools": {"listChanged": True}}
     if any("prompts" in one for one in declared):
@@ -39,8 +40,13 @@ def join_capabilities(upstreams: Iterable[Raw], era: Era, served: frozenset[str]
         joined["completions"] = {}
     if any("logging" in one for one in declared) and (era == "modern" or "logging/setLevel" in served):
         joined["logging"] = {}
+    has_tasks = any(legacy_tasks.is_offered(raw) or tasks.is_declared(raw) for raw in map(_as_object, upstreams))
+    if has_tasks and era == "legacy" and legacy_tasks.RESULT in served:
+        joined["tasks"] = legacy_tasks.OFFERED
     for name in ("extensions", "experimental"):
         found = _first_of_each(declared, name, served)
+        if name == "extensions" and has_tasks and tasks.UPDATE in served:
+            found.setdefault(tasks.EXTENSION, _NOTHING)
         if found:
             joined[name] = found
     return joined
@@ -53,6 +59,10 @@ def _first_of_each(declared: Iterable[RawObject], name: str, served: frozenset[s
             if len(found) < MAX_EXTENSIONS and _NEEDS.get(key, "") in ("", *served):
                 found.setdefault(key, value)
     return found
+
+
+def _as_object(raw: Raw) -> Raw:
+    return raw if _members(raw) else _NOTHING
 
 
 def _members(raw: Raw) -> RawObject:

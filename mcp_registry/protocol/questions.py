@@ -105,8 +105,22 @@ def with_state(result: Raw, state: str) -> Raw:
 
 def input_required(questions: Mapping[str, Question], state: str) -> Raw:
     """Write the interim result that puts these questions to a modern client."""
-    asked = {key: _modern(question) for key, question in questions.items()}
+    asked = input_requests(questions)
     return Raw(envelope.write({"resultType": INPUT_REQUIRED, "inputRequests": asked, REQUEST_STATE: state}))
+
+
+def input_requests(questions: Mapping[str, Question]) -> dict[str, object]:
+    """Return the JSON value that puts these questions to a modern client."""
+    return {key: _modern(question) for key, question in questions.items()}
+
+
+def read_input_requests(task: Raw) -> dict[str, Question]:
+    """Return what a raw task of the extension asks; raises like `read_input_required`."""
+    asked = _HEAD.decode(task).inputRequests
+    found = {} if isinstance(asked, UnsetType) else asked
+    if len(found) > MAX_QUESTIONS:
+        raise ValueError(f"it asks more than {MAX_QUESTIONS} questions at once")
+    return {key: Question(one.method, one.params) for key, one in found.items()}
 
 
 def url_questions(error: Raw | None) -> dict[str, Question]:

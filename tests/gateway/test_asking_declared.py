@@ -17,7 +17,11 @@ from support.raw_upstream import Gate, raw_upstream
 from support.scenes import FILES, check_books, of_kind, world
 
 SAMPLE: dict[str, Any] = {"messages": [], "maxTokens": 1}
-ASKS = {"date": ("elicitation/create", ELICIT), "think": ("sampling/createMessage", SAMPLE), "easy": ("roots/list", {})}
+ASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "date": ("elicitation/create", ELICIT),
+    "think": ("sampling/createMessage", SAMPLE),
+    "easy": ("roots/list", {}),
+}
 
 
 async def modern(client: httpx2.AsyncClient, name: str, capabilities: dict[str, Any]) -> httpx2.Response:
@@ -113,7 +117,7 @@ async def test_a_client_s_progress_with_a_question_reaches_the_server_that_asked
             front.client(front.token("planner")) as client,
             front.client(front.token("twin")) as other,
         ):
-            hello = {
+            hello: dict[str, Any] = {
                 "protocolVersion": "2025-11-25",
                 "capabilities": {"elicitation": {}},
                 "clientInfo": {"name": "test", "version": "1"},

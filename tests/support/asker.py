@@ -1,4 +1,4 @@
-"""A legacy MCP server of plain JSON that asks its client whatever it likes, declared or not, and remembers all it heard."""
+"""A legacy MCP server of plain JSON that asks its client whatever it likes, declared or not, and keeps all it heard."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import uvicorn
 
@@ -77,12 +77,7 @@ class TaskServer:
             assert self.inside is not None
             await self.inside(scope, receive, send)
             return
-        body = b""
-        more = scope["method"] == "POST"
-        while more:
-            event = await receive()
-            body += event.get("body", b"")
-            more = event.get("more_body", False)
+        body = await body_of(receive) if scope["method"] == "POST" else b""
         message = _read(body)
         if not self._is_ours(message):
             await self._hand_in(scope, body, receive, send)
@@ -95,10 +90,10 @@ class TaskServer:
                 await self._listen(message, receive, send)
                 return
             wrapped = raw if raw is not None else json.dumps(await _ready(self._answer(message))).encode()
-            await _say(send, 200, b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_id(message), wrapped))
+            await say(send, 200, b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_id(message), wrapped))
         except Refused as refused:
             error = json.dumps(refused.error).encode()
-            await _say(send, refused.status, b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_id(message), error))
+            await say(send, refused.status, b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (_id(message), error))
 
     def _is_ours(self, message: Json) -> bool:
         params: Json = message.get("params") or {}
@@ -136,7 +131,7 @@ class TaskServer:
             raise Refused(-32601, "no such method", status=404)
         if not is_declared:
             raise Refused(-32021, "Missing required client capability", MISSING)
-        job = self.jobs.get(params.get("taskId"))
+        job = self.jobs.get(str(params.get("taskId")))
         if job is None:
             raise Refused(-32602, "Failed to retrieve task: Task not found")
         if method == "tasks/get":
@@ -242,14 +237,37 @@ async def _event(send: Send, method: str, params: Json) -> None:
     await send({"type": "http.response.body", "body": b"data: %b\n\n" % data, "more_body": True})
 
 
-async def _say(send: Send, status: int, body: bytes) -> None:
-    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+async def body_of(receive: Receive) -> bytes:
+    """Return the whole body of a request."""
+    body = b""
+    while True:
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body", False):
+            return body
+
+
+async def say(send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]] | None = None) -> None:
+    """Answer with JSON; `more` are further headers."""
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
+class Served(Protocol):
+    """An app that `served` serves."""
+
+    url: str
+    jobs: dict[str, Job]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+A = TypeVar("A", bound=Served)
+
+
 @asynccontextmanager
-async def served(app: TaskServer) -> AsyncGenerator[TaskServer]:
+async def served(app: A) -> AsyncGenerator[A]:
     """Serve on a free loopback port until the block ends."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

@@ -190,6 +190,14 @@ def test_pages_join_to_the_whole_list() -> None:
     assert list_page(view, "tools", view.capabilities, "legacy", offset=99) == (b"[]", None)
 
 
+def test_a_tool_that_must_be_a_task_may_be_one_to_legacy_readers() -> None:
+    made = tool("t", execution={"taskSupport": "required"})
+    entry = build([UpstreamItems("u", {"tools": [made]})], []).entries["u__t"]
+    assert json.loads(entry.legacy)["execution"] == {"taskSupport": "optional"}
+    assert entry.native_modern == bytes(made)
+    assert entry.definition.task_support == "required"
+
+
 def test_a_tool_gives_the_guard_and_the_policies_what_they_need() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "N"}}}
     entry = build([UpstreamItems("u", {"tools": [tool("t", inputSchema=schema)]})], []).entries["u__t"]

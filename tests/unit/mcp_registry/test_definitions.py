@@ -51,10 +51,6 @@ def test_a_definition_is_kept_as_it_came() -> None:
         (tool(execution=[]), ("t", "`execution` must be an object")),
         (tool(_meta=[]), ("t", "`_meta` must be an object")),
         (
-            tool(execution={"taskSupport": "required"}),
-            ("t", "the tool runs only as a task, which this gateway does not drive"),
-        ),
-        (
             tool(inputSchema={"x-mcp-header": "A"}),
             ("t", "x-mcp-header stands where no chain of `properties` leads"),
         ),
@@ -66,9 +62,12 @@ def test_a_definition_that_breaks_a_rule_is_left_out_alone(raw: bytes, finding: 
     assert findings == (Finding("git", *finding),)
 
 
-def test_a_task_that_is_optional_is_a_usual_tool() -> None:
-    found, findings = read_definitions("git", [Raw(tool(execution={"taskSupport": "optional"}))])
-    assert (len(found), findings) == (1, ())
+def test_a_tool_says_whether_it_runs_as_a_task() -> None:
+    said: list[Any] = [{}, *({"taskSupport": one} for one in ("optional", "required", "forbidden", "maybe", ["x"]))]
+    found, findings = read_definitions("git", [Raw(tool(name=f"t{at}", execution=one)) for at, one in enumerate(said)])
+    assert not findings
+    supports = [one.task_support for one in found]
+    assert supports == ["forbidden", "optional", "required", "forbidden", "forbidden", "forbidden"]
 
 
 def test_the_first_of_equal_names_stands() -> None:

@@ -44,6 +44,12 @@ def test_initialize_is_answered_with_the_version_and_ourselves() -> None:
     assert (bare["capabilities"], "instructions" in bare) == ({"tools": {}}, False)
 
 
+def test_tasks_are_offered_to_the_version_that_brought_them() -> None:
+    server = Server(SERVER.info, capabilities={"tools": {}, "tasks": {"list": {}}})
+    for version, offered in (("2025-11-25", {"tools", "tasks"}), ("2025-06-18", {"tools"}), ("2025-03-26", {"tools"})):
+        assert json.loads(discover.initialize_result(version, server))["capabilities"].keys() == offered
+
+
 def test_discover_is_answered_with_modern_versions_and_privately() -> None:
     result = json.loads(discover.discover_result(SERVER))
     assert result == {

@@ -6,9 +6,12 @@ import msgspec
 from msgspec import Raw
 
 from mcp_registry.protocol.offers import MAX_EXTENSIONS, join_capabilities
+from mcp_registry.protocol.tasks import EXTENSION
 from mcp_registry.protocol.versions import Era
 
-EVERYTHING = frozenset({"resources/subscribe", "subscriptions/listen", "logging/setLevel", "tasks/update"})
+EVERYTHING = frozenset(
+    {"resources/subscribe", "subscriptions/listen", "logging/setLevel", "tasks/update", "tasks/result"}
+)
 
 
 def joined(*declared: object, era: Era = "modern", served: frozenset[str] = EVERYTHING) -> Any:
@@ -44,6 +47,23 @@ def test_what_is_not_served_is_not_declared() -> None:
     assert joined(declared)["extensions"] == {"io.modelcontextprotocol/tasks": {}}
     assert joined({"resources": {"subscribe": False}})["resources"] == {"listChanged": True}
     assert joined({"resources": 7})["resources"] == {"listChanged": True}
+
+
+def test_tasks_of_either_form_are_offered_in_the_form_of_the_caller() -> None:
+    legacy: Any = {"tasks": {"requests": {"tools": {"call": {}}}}}
+    modern: Any = {"extensions": {EXTENSION: {"a": 1}}}
+    for declared in (legacy, modern):
+        assert joined(declared, era="legacy")["tasks"] == {
+            "list": {},
+            "cancel": {},
+            "requests": {"tools": {"call": {}}},
+        }
+        assert "tasks" not in joined(declared)
+        assert "tasks" not in joined(declared, era="legacy", served=frozenset())
+        assert "extensions" not in joined(declared, served=frozenset())
+    assert joined(legacy)["extensions"] == {EXTENSION: {}}
+    assert joined(legacy, modern)["extensions"] == {EXTENSION: {"a": 1}}
+    assert "tasks" not in joined({"tasks": {"list": {}}}, b"[]", era="legacy")
 
 
 def test_extensions_are_joined_and_the_first_word_counts() -> None:

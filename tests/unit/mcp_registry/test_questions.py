@@ -11,6 +11,7 @@ from mcp_registry.protocol.questions import (
     input_required,
     may_be_asked,
     missing_capability,
+    read_input_requests,
     read_input_required,
     url_questions,
     with_state,
@@ -95,6 +96,15 @@ def test_a_malformed_or_endless_interim_result_is_refused() -> None:
     many = {str(number): {"method": "roots/list"} for number in range(MAX_QUESTIONS + 1)}
     with pytest.raises(ValueError, match="more than"):
         read_input_required(Raw(orjson.dumps({"resultType": "input_required", "inputRequests": many})))
+
+
+def test_what_a_task_asks_is_read_likewise() -> None:
+    assert read_input_requests(Raw(b'{"status":"working"}')) == {}
+    asked = read_input_requests(Raw(b'{"status":"input_required","inputRequests":{"a":{"method":"roots/list"}}}'))
+    assert asked == {"a": ROOTS}
+    many = {str(number): {"method": "roots/list"} for number in range(MAX_QUESTIONS + 1)}
+    with pytest.raises(ValueError, match="more than"):
+        read_input_requests(Raw(orjson.dumps({"inputRequests": many})))
 
 
 def test_a_legacy_question_is_written_for_a_modern_client_without_what_is_legacy() -> None:
