@@ -275,6 +275,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "mcp.asking.required": Requirement(
+        "MCP 2026-07-28, errors",
+        "a call that fails for want of a capability the client did not declare says which: -32021",
+    ),
+    "mcp.asking.progress": Requirement(
+        "issue 3, 1", "a client's progress with a server's question reaches that server, and nobody else's does"
+    ),
+    "mcp.cancel.workers": Requirement("issue 3, 3", "a cancel ends its call whichever worker receives it"),
     "mcp.http-sse": Requirement(
         "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
     ),
