@@ -98,6 +98,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.proposals": Requirement(
         "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
     ),
+    "mesh.refetch": Requirement(
+        "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
