@@ -95,6 +95,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "issue 5, 3",
         "work that an API accepts is a task of its caller, followed and cancelled on the API's origin only",
     ),
+    "mesh.proposals": Requirement(
+        "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),

@@ -71,7 +71,6 @@ class Card:
     is_streaming: bool
     is_pushing: bool
     has_extended_card: bool
-    required_extensions: tuple[str, ...]
 
     def skill(self, skill_id: str) -> Skill | None:
         return next((skill for skill in self.skills if skill.id == skill_id), None)
@@ -120,9 +119,6 @@ def read(raw: Object) -> Card:
         is_streaming=capabilities.get("streaming") is True,
         is_pushing=capabilities.get("pushNotifications") is True,
         has_extended_card=extended,
-        required_extensions=tuple(
-            text(one, "uri", MAX_URL_CHARS) for one in items(capabilities, "extensions") if one.get("required") is True
-        ),
     )
 
 

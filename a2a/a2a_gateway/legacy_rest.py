@@ -6,7 +6,7 @@ into the words of 1.0.
 Source: A2A 0.3.0, `a2a.proto` (package `a2a.v1`); the SDK's 0.3 REST transport.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from a2a_gateway.operations import MESSAGING, PUSH, STREAMED, Operation
@@ -45,19 +45,7 @@ def read_params(operation: Operation, params: Object, push_path: tuple[str, ...]
 
 def read_result(operation: Operation, value: object) -> object:
     """Return a result in the words of 1.0."""
-    result = object_of(value)
-    if operation is Operation.SEND or operation in STREAMED:
-        new = dict(result)
-        for name, how in _READ.items():
-            turn(new, name, how)
-        return new
-    if operation is Operation.LIST_PUSH:
-        new = dict(result)
-        turn_each(new, "configs", _read_push)
-        return new
-    if operation in PUSH:
-        return _read_push(result)
-    return _read_task(result) if operation in (Operation.GET_TASK, Operation.CANCEL) else result
+    return _READ.result(operation, value)
 
 
 def read_message(message: Object) -> Value:
@@ -77,38 +65,8 @@ def _read_part(part: Object) -> Value:
     return new
 
 
-def _read_status(status: Object) -> Value:
-    new = dict(status)
-    if new.get("state") == _CANCELLED:
-        new["state"] = _CANCELED
-    turn(new, "message", read_message)
-    return new
-
-
-def _read_artifact(artifact: Object) -> Value:
-    new = dict(artifact)
-    turn_each(new, "parts", _read_part)
-    return new
-
-
-def _read_task(task: Object) -> Value:
-    new = dict(task)
-    turn(new, "status", _read_status)
-    turn_each(new, "history", read_message)
-    turn_each(new, "artifacts", _read_artifact)
-    return new
-
-
-def _read_status_update(update: Object) -> Value:
-    new = copied(update, "final")
-    turn(new, "status", _read_status)
-    return new
-
-
-def _read_artifact_update(update: Object) -> Value:
-    new = dict(update)
-    turn(new, "artifact", _read_artifact)
-    return new
+def _read_update(update: Object) -> Value:
+    return copied(update, "final")
 
 
 def _read_push(config: Object) -> Value:
@@ -118,14 +76,6 @@ def _read_push(config: Object) -> Value:
     if len(segments) == 4:
         new["taskId"] = segments[1]
     return new
-
-
-_READ: Final[Mapping[str, Turn]] = {
-    "task": _read_task,
-    "message": read_message,
-    "statusUpdate": _read_status_update,
-    "artifactUpdate": _read_artifact_update,
-}
 
 
 # --- write: from 1.0 -------------------------------------------------------------------------
@@ -155,19 +105,7 @@ def _write_configuration(configuration: Object) -> Value:
 
 def write_result(operation: Operation, value: object) -> object:
     """Return a result of 1.0 as 0.3's HTTP+JSON has it."""
-    result = object_of(value)
-    if operation is Operation.SEND or operation in STREAMED:
-        old = dict(result)
-        for name, how in _WRITE.items():
-            turn(old, name, how)
-        return old
-    if operation is Operation.LIST_PUSH:
-        old = dict(result)
-        turn_each(old, "configs", _write_push)
-        return old
-    if operation in PUSH:
-        return _write_push(result)
-    return _write_task(result) if operation in (Operation.GET_TASK, Operation.CANCEL) else result
+    return _WRITE.result(operation, value)
 
 
 def _write_message(message: Object) -> Value:
@@ -188,39 +126,10 @@ def _write_part(part: Object) -> Value:
     return old
 
 
-def _write_status(status: Object) -> Value:
-    old = dict(status)
-    if old.get("state") == _CANCELED:
-        old["state"] = _CANCELLED
-    turn(old, "message", _write_message)
-    return old
-
-
-def _write_artifact(artifact: Object) -> Value:
-    old = dict(artifact)
-    turn_each(old, "parts", _write_part)
-    return old
-
-
-def _write_task(task: Object) -> Value:
-    old = dict(task)
-    turn(old, "status", _write_status)
-    turn_each(old, "history", _write_message)
-    turn_each(old, "artifacts", _write_artifact)
-    return old
-
-
-def _write_status_update(update: Object) -> Value:
+def _write_update(update: Object) -> Value:
     old = dict(update)
     if object_of(update.get("status")).get("state") in _ENDED:
         old["final"] = True
-    turn(old, "status", _write_status)
-    return old
-
-
-def _write_artifact_update(update: Object) -> Value:
-    old = dict(update)
-    turn(old, "artifact", _write_artifact)
     return old
 
 
@@ -230,9 +139,69 @@ def _write_push(config: Object) -> Value:
     return {"name": name, _PUSH: push_to_old(config)}
 
 
-_WRITE: Final[Mapping[str, Turn]] = {
-    "task": _write_task,
-    "message": _write_message,
-    "statusUpdate": _write_status_update,
-    "artifactUpdate": _write_artifact_update,
-}
+# --- what holds them, alike in both directions ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction: how that is turned which differs.
+
+    canceled  the one state that is spelled otherwise, before and after
+    update    of a status: what is beside the status
+    """
+
+    message: Turn
+    part: Turn
+    canceled: tuple[str, str]
+    update: Turn
+    push: Turn
+
+    def result(self, operation: Operation, value: object) -> object:
+        result = object_of(value)
+        if operation is Operation.SEND or operation in STREAMED:
+            turned = dict(result)
+            turn(turned, "task", self.task)
+            turn(turned, "message", self.message)
+            turn(turned, "statusUpdate", self.status_update)
+            turn(turned, "artifactUpdate", self.artifact_update)
+            return turned
+        if operation is Operation.LIST_PUSH:
+            turned = dict(result)
+            turn_each(turned, "configs", self.push)
+            return turned
+        if operation in PUSH:
+            return self.push(result)
+        return self.task(result) if operation in (Operation.GET_TASK, Operation.CANCEL) else result
+
+    def task(self, task: Object) -> Value:
+        turned = dict(task)
+        turn(turned, "status", self.status)
+        turn_each(turned, "history", self.message)
+        turn_each(turned, "artifacts", self.artifact)
+        return turned
+
+    def status(self, status: Object) -> Value:
+        turned = dict(status)
+        if turned.get("state") == self.canceled[0]:
+            turned["state"] = self.canceled[1]
+        turn(turned, "message", self.message)
+        return turned
+
+    def artifact(self, artifact: Object) -> Value:
+        turned = dict(artifact)
+        turn_each(turned, "parts", self.part)
+        return turned
+
+    def status_update(self, update: Object) -> Value:
+        turned = self.update(update)
+        turn(turned, "status", self.status)
+        return turned
+
+    def artifact_update(self, update: Object) -> Value:
+        turned = dict(update)
+        turn(turned, "artifact", self.artifact)
+        return turned
+
+
+_READ: Final = _Way(read_message, _read_part, (_CANCELLED, _CANCELED), _read_update, _read_push)
+_WRITE: Final = _Way(_write_message, _write_part, (_CANCELED, _CANCELLED), _write_update, _write_push)

@@ -57,7 +57,10 @@ def add(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try it and print the entry; write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a server: start or call it, show its tools with what it says of them, and write the entry."""
+    """Add a server: start or call it, show its tools with what it says of them, and write the entry.
+
+    Example: `agent-gateway add time -- uvx mcp-server-time`
+    """
     if kind == "openapi":
         more = {**({"allow_private": True} if allow_private else {}), **_named_auth(header, bearer)}
         bring_in(session_of(context), name, target[0], more, as_json=as_json)

@@ -49,7 +49,10 @@ def tail(  # typer makes each option a parameter
     denied: Annotated[bool, typer.Option("--denied", help="Only calls that were forbidden.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the last records, and follow what comes."""
+    """Print the last records, and follow what comes.
+
+    Example: `agent-gateway audit tail -f --denied`
+    """
     directory = _directory(session_of(context))
     criteria = Criteria(agent=agent, capability=tool, effect="forbid" if denied else None)
     pause = threading.Event()
@@ -60,7 +63,10 @@ def tail(  # typer makes each option a parameter
 
 @app.command("show")
 def show(context: typer.Context, call: Call, as_json: JsonOption = False) -> None:
-    """Show all that is recorded of one call."""
+    """Show all that is recorded of one call.
+
+    Example: `agent-gateway audit show 01a2b3c4d5e6f708192a3b4c5d6e7f80`
+    """
     with _readable():
         history = find(_directory(session_of(context)), call)
     if history is None:
@@ -88,7 +94,10 @@ def verify(
     vkey: Annotated[list[str] | None, typer.Option(help="The public key. Default: that of the data directory.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hash every record again and hold it to the signed checkpoints. Exit code 1 when something does not hold."""
+    """Hash every record again and hold it to the signed checkpoints. Exit code 1 when something does not hold.
+
+    Example: `agent-gateway audit verify receipt.json`
+    """
     session = session_of(context)
     kept = [_text(path) for path in checkpoint or ()]
     with _readable():
@@ -113,6 +122,8 @@ def prove(
     """Make the receipt of a call; or, with a checkpoint that was kept, the proof that its log has only grown since.
 
     A receipt holds the call's records and the proof that the signed log holds them. `audit verify` checks both.
+
+    Example: `agent-gateway audit prove 01a2b3c4d5e6f708192a3b4c5d6e7f80 --out receipt.json`
     """
     if bool(call) == (since is not None):
         raise Failure("give a call, or `--since` with a checkpoint", exit_code=2)
@@ -135,7 +146,10 @@ def checkpoint(
     out: Out = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a log's last signed head. Keep some where the gateway cannot write: they show what was cut off."""
+    """Print a log's last signed head. Keep some where the gateway cannot write: they show what was cut off.
+
+    Example: `agent-gateway audit checkpoint --out monday.txt`
+    """
     session = session_of(context)
     with _readable():
         paths = {path.stem: path for path in log_paths(_directory(session))}
@@ -162,7 +176,10 @@ def export(
     out: Out = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write every record as lines of JSON that other systems read."""
+    """Write every record as lines of JSON that other systems read.
+
+    Example: `agent-gateway audit export --format ocsf --out records.jsonl`
+    """
     if form not in _FORMATS:
         raise Failure(f"`{form}` is no format", hint=f"one of {', '.join(_FORMATS)}", exit_code=2)
     criteria = Criteria(agent=agent)

@@ -20,7 +20,10 @@ def budget(
     history: Annotated[bool, typer.Option("--all", help="Windows that are over, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every budget: limit, spent, held, left, and when it starts afresh."""
+    """Show every budget: limit, spent, held, left, and when it starts afresh.
+
+    Example: `agent-gateway budget --all`
+    """
     loaded = session_of(context).load()
     usages = read_usage(DataDir(loaded.data_dir).ledger)
     rows = budgets_shown(loaded.config.budgets, usages, time.time())

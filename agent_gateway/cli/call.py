@@ -42,7 +42,10 @@ def call(
     toolset: Annotated[str, typer.Option(help="Call through this toolset, or servers/NAME.")] = "mcp",
     as_json: JsonOption = False,
 ) -> None:
-    """Call a tool as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails."""
+    """Call a tool as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.
+
+    Example: `agent-gateway call time__get_current_time --as first-agent --arg timezone=UTC`
+    """
     loaded = session_of(context).load()
     arguments = read_arguments(arg, args) or {}
     resource = resource_named(loaded, toolset)

@@ -59,7 +59,10 @@ def check(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a configuration, its policies too, and name every mistake in it at once."""
+    """Check a configuration, its policies too, and name every mistake in it at once.
+
+    Example: `agent-gateway check gateway.yaml --live`
+    """
     further = (check_agents, check_live) if live else FURTHER
     result = run_check(file or session_of(context).config_path, needs_secrets=secrets or live, further=further)
     report(result, as_json=as_json)

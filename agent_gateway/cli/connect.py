@@ -43,7 +43,10 @@ def connect(
     write: Annotated[bool, typer.Option("--write", help="Write it, keeping other entries and a backup.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print or write the entry that makes an MCP client use this gateway."""
+    """Print or write the entry that makes an MCP client use this gateway.
+
+    Example: `agent-gateway connect claude-code --as first-agent --write`
+    """
     target = _client(client)
     _refuse_odd(name, r"[A-Za-z0-9_-]{1,64}", "--name")
     _refuse_odd(token_env, r"[A-Za-z_]\w{0,127}", "--token-env")

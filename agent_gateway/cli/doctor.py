@@ -45,7 +45,10 @@ class Finding:
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Look at everything the gateway needs. Exit code 1 when something is wrong."""
+    """Look at everything the gateway needs. Exit code 1 when something is wrong.
+
+    Example: `agent-gateway doctor --json`
+    """
     found = list(examine(session_of(context).config_path))
     is_ok = all(one.state != "fail" for one in found)
     data: dict[str, object] = {"ok": is_ok, "findings": [asdict(one) for one in found]}

@@ -46,7 +46,10 @@ def explain(
     args: ArgsOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say why an agent may or may not call a tool, or why a call was denied, and what would change it."""
+    """Say why an agent may or may not call a tool, or why a call was denied, and what would change it.
+
+    Example: `agent-gateway explain first-agent time__convert_time`
+    """
     loaded = session_of(context).load(needs_secrets=True)
     arguments = read_arguments(arg, args)
     if call and not agent:
@@ -71,7 +74,10 @@ def who_can(
     kind: KindOption = "tool",
     as_json: JsonOption = False,
 ) -> None:
-    """List what every agent may do with a tool: call it, call it for some arguments, or never."""
+    """List what every agent may do with a tool: call it, call it for some arguments, or never.
+
+    Example: `agent-gateway who-can time__convert_time`
+    """
     loaded = session_of(context).load(needs_secrets=True)
     found = source_of(loaded).who_can(tool, _kind(kind))
 

@@ -42,7 +42,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace gateway.yaml and policies; secrets stay.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a commented gateway.yaml with starter policies and fresh secrets."""
+    """Write a commented gateway.yaml with starter policies and fresh secrets.
+
+    Example: `agent-gateway init my-gateway`
+    """
     written = write_files(directory, starter_files(), replaces=force)
     data: dict[str, object] = {"ok": True, "directory": str(directory), "files": written}
     lines = [*(f"wrote {directory / name}" for name in written), "", "next: agent-gateway check"]

@@ -24,7 +24,10 @@ def new_secret() -> str:
 
 @app.command("new")
 def new(as_json: JsonOption = False) -> None:
-    """Make an API key: the key for the agent, and the entry for the configuration."""
+    """Make an API key: the key for the agent, and the entry for the configuration.
+
+    Example: `agent-gateway key new`
+    """
     key, stored = new_api_key()
     entry = {"kind": "api_key", "id": stored.id, "sha256": stored.sha256}
 
@@ -38,7 +41,10 @@ def new(as_json: JsonOption = False) -> None:
 
 @app.command("secret")
 def secret(as_json: JsonOption = False) -> None:
-    """Make a client secret, to keep in a file or variable that the configuration names."""
+    """Make a client secret, to keep in a file or variable that the configuration names.
+
+    Example: `agent-gateway key secret --json`
+    """
     text = new_secret()
     emit({"secret": text}, as_json=as_json, text=lambda console: console.print(text))
 
@@ -48,7 +54,10 @@ def hash_key(
     as_json: JsonOption = False,
     force: Annotated[bool, typer.Option("--force", help="Take a text that is not an `agw_` key.")] = False,
 ) -> None:
-    """Print the SHA-256 of an API key read from standard input."""
+    """Print the SHA-256 of an API key read from standard input.
+
+    Example: `agent-gateway key hash < key.txt`
+    """
     text = sys.stdin.readline(MAX_INPUT).strip()
     if not force and id_of(text) is None:
         raise Failure("this is not an API key of ours", hint="a key is `agw_`, 12 characters, `_` and 43 characters")

@@ -29,7 +29,10 @@ def login(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Have a person grant the gateway access to an upstream; the running gateway takes it up by itself."""
+    """Have a person grant the gateway access to an upstream; the running gateway takes it up by itself.
+
+    Example: `agent-gateway login tracker --no-browser`
+    """
     loaded = session_of(context).load(needs_secrets=True)
     settings, config = _discovered(loaded, upstream)
     if settings.kind != "authorization_code":
@@ -47,7 +50,10 @@ def login(
 
 
 def logout(context: typer.Context, upstream: UpstreamArgument, as_json: JsonOption = False) -> None:
-    """Drop what a person granted the gateway at an upstream; the authorization server is not told."""
+    """Drop what a person granted the gateway at an upstream; the authorization server is not told.
+
+    Example: `agent-gateway logout tracker`
+    """
     loaded = session_of(context).load()
     settings, _ = _discovered(loaded, upstream)
     was_there = GrantStore(settings.folder).forget(upstream)

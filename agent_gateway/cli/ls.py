@@ -19,7 +19,10 @@ def ls(
     agent: Annotated[str, typer.Option("--agent", "-a", help="Show what this agent sees, and whether always.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List upstreams, tools, prompts and resources: health, the operator's grading, and who may use them."""
+    """List upstreams, tools, prompts and resources: health, the operator's grading, and who may use them.
+
+    Example: `agent-gateway ls --agent first-agent`
+    """
     loaded = session_of(context).load(needs_secrets=True)
     if agent:
         agent_named(loaded, agent)

@@ -4,6 +4,7 @@ Importing changes nothing that is served; approving does, and a running gateway 
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from urllib.parse import urljoin
 import typer
 from rich.console import Console
 
+from agent_gateway.cli import mesh_proposals
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
 from agent_gateway.cli.mesh_flows import (
@@ -35,12 +37,15 @@ from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.mesh.importing import approve, import_api, latest
 from agent_gateway.mesh.scan import scan_host, scan_path
 from agent_gateway.mesh.sources import Sources, from_path, from_url
+from agent_gateway.runtime.books import DataDir
+from agent_gateway.stores.proposal_store import ProposalStore
 from context_mesh.discovery.proposal import Proposal
 from context_mesh.openapi.model import Document
 from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import filled, origin_of
 
 app = typer.Typer(help="APIs become tools: find, import, compare, approve.", no_args_is_help=True)
+app.add_typer(mesh_proposals.app, name="proposals")
 
 _SHOWN_FINDINGS: Final = 20
 _SHOWN_TOOLS: Final = 200
@@ -57,7 +62,10 @@ def import_(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`."""
+    """Read a description, keep it beside the configuration, and write the entry. Nothing is served before `approve`.
+
+    Example: `agent-gateway mesh import pets ./openapi.yaml`
+    """
     bring_in(session_of(context), name, source, _more(url, allow_private=allow_private), as_json=as_json)
 
 
@@ -102,7 +110,10 @@ def lint(
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a description would give: tools, risk, and everything in it that a person should know."""
+    """Say what a description would give: tools, risk, and everything in it that a person should know.
+
+    Example: `agent-gateway mesh lint ./openapi.yaml`
+    """
     sources = _sources(source, allow_private=allow_private)
     if are_workflows(sources):
         flows = flows_of(session_of(context), sources)
@@ -114,23 +125,39 @@ def lint(
 
 @app.command("scan")
 def scan(
+    context: typer.Context,
     places: Annotated[list[str], typer.Argument(help="Folders, files, or hosts as URLs.")],
     allow_private: Private = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes."""
+    """Find APIs: descriptions, catalogues, manifests, exports, recorded traffic, well-known places. Only proposes.
+
+    Example: `agent-gateway mesh scan . https://pets.example.com`
+    """
     found: list[Proposal] = []
+    fresh: list[str] | None = [] if (store := _proposals(session_of(context))) is not None else None
     for place in places:
-        if place.startswith(("http://", "https://")):
-            found += asyncio.run(scan_host(place, allow_private=allow_private))
-        else:
-            found += scan_path(Path(place))
+        is_url = place.startswith(("http://", "https://"))
+        here = list(asyncio.run(scan_host(place, allow_private=allow_private)) if is_url else scan_path(Path(place)))
+        if store is not None and fresh is not None:
+            fresh += store.put(here, place if is_url else str(Path(place).absolute()), time.time())
+        found += here
     data = [
         {"name": one.name, "found_in": one.found_in, "spec": one.spec, "url": one.url, "title": one.title,
          "owner": one.owner, "lifecycle": one.lifecycle, "notes": list(one.notes)}
         for one in found
     ]  # fmt: skip
-    emit({"proposals": data}, as_json=as_json, text=lambda console: _show_proposals(console, found))
+    told: dict[str, object] = {"proposals": data, "new": fresh}
+    emit(told, as_json=as_json, text=lambda console: _show_proposals(console, found, fresh))
+
+
+def _proposals(session: Session) -> ProposalStore | None:
+    """Return where proposals are kept, None without a configuration."""
+    if not session.config_path.is_file():
+        return None
+    root = session.load().data_dir
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return ProposalStore(DataDir(root).proposals)
 
 
 @app.command("diff")
@@ -140,7 +167,10 @@ def diff(
     source: Annotated[str, typer.Option(help="Another description than the one in the configuration.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Read the description again and say what an approval would change. Exit code 1 when something is held."""
+    """Read the description again and say what an approval would change. Exit code 1 when something is held.
+
+    Example: `agent-gateway mesh diff pets`
+    """
     session = session_of(context)
     flows = find_flows(session, name)
     config, folder = (flows, None) if flows is not None else _api(session, name)
@@ -169,12 +199,15 @@ def approve_(
     tools: Annotated[
         list[str] | None, typer.Argument(help="Tools, by the API's own names; `*` stands for any text.")
     ] = None,
-    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads.")] = False,
+    reads: Annotated[bool, typer.Option("--reads", help="Every tool that only reads, and not by a guess.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every tool.")] = False,
     safe: Annotated[bool, typer.Option("--unheld", help="Approved tools whose change is not held.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve tools as the latest import has them. Those not named stay as they were."""
+    """Serve tools as the latest import has them. Those not named stay as they were.
+
+    Example: `agent-gateway mesh approve pets --reads`
+    """
     if not tools and not reads and not everything and not safe:
         raise Failure("which tools?", hint="name them, or give --reads, --unheld or --all", exit_code=2)
     session = session_of(context)
@@ -257,7 +290,8 @@ def _with(text: str, name: str, entry: dict[str, object]) -> str:
 def _wanted(patterns: Sequence[str], *, reads: bool, everything: bool, unheld: set[str]) -> Callable[[Tool], bool]:
     def is_wanted(tool: Tool) -> bool:
         is_named = any(fnmatchcase(tool.name, pattern) for pattern in patterns)
-        return everything or is_named or (reads and tool.risk is Risk.READ) or tool.name in unheld
+        is_read = tool.risk is Risk.READ and not tool.annotations.is_guess
+        return everything or is_named or (reads and is_read) or tool.name in unheld
 
     return is_wanted
 
@@ -272,8 +306,8 @@ def _report(made: Made) -> dict[str, object]:
         "version": document.version,
         "operations": document.declared,
         "tools": [
-            {"name": one.name, "risk": one.risk.name.lower(), "request": one.operation.key,
-             "description": one.description, "toolsets": list(one.toolsets)}
+            {"name": one.name, "risk": one.risk.name.lower(), "risk_is_guess": one.annotations.is_guess,
+             "request": one.operation.key, "description": one.description, "toolsets": list(one.toolsets)}
             for one in tools
         ],
         "schemes": {name: _scheme_words(document, name) for name in document.schemes},
@@ -299,9 +333,13 @@ def _show_report(console: Console, name: str, made: Made) -> None:
     counts = Counter(tool.risk for tool in tools)
     console.print("  " + ", ".join(f"{counts[risk]} {word}" for risk, word in _WORDS.items()))
     for tool in tools[:_SHOWN_TOOLS]:
-        console.print(f"  {tool.name:<50} {_WORDS[tool.risk]:<9} {tool.operation.key[:60]}")
+        word = _WORDS[tool.risk] + ("?" if tool.annotations.is_guess else "")
+        console.print(f"  {tool.name:<50} {word:<9} {tool.operation.key[:60]}")
     if len(tools) > _SHOWN_TOOLS:
         console.print(f"  … and {len(tools) - _SHOWN_TOOLS} more")
+    if guesses := sum(tool.annotations.is_guess for tool in tools):
+        told = f"  `?`: a guess ({guesses} of them); approve such a tool by name, or grade it in the curation file"
+        console.print(told)
     for scheme in made.document.schemes:
         console.print(f"  wants `{scheme}`: {_scheme_words(made.document, scheme)}; put it under `schemes`")
     for finding in findings[:_SHOWN_FINDINGS]:
@@ -320,13 +358,16 @@ def _scheme_words(document: Document, name: str) -> str:
     return f"http {scheme.scheme}" if scheme.kind == "http" else scheme.kind
 
 
-def _show_proposals(console: Console, found: Sequence[Proposal]) -> None:
+def _show_proposals(console: Console, found: Sequence[Proposal], fresh: Sequence[str] | None) -> None:
     for one in found:
         console.print(f"{one.name}  ({one.found_in}) {one.spec or 'no description'}", style="bold")
         console.print(f"  owner {one.owner or 'unknown'}" + (f", {one.lifecycle}" if one.lifecycle else ""))
         for note in one.notes:
             console.print(f"  note: {note}")
-    console.print(f"{len(found)} proposals. `agent-gateway mesh import NAME SOURCE` imports one.")
+    if fresh is None:
+        console.print(f"{len(found)} proposals, kept nowhere: there is no configuration here.")
+    else:
+        console.print(f"{len(found)} proposals, {len(fresh)} new or changed: `agent-gateway mesh proposals ls`")
 
 
 def _show_changes(console: Console, changes: Sequence[Change]) -> None:

@@ -23,7 +23,10 @@ PinOption = Annotated[str, typer.Option("--pin", help="The digest you looked at.
 
 @app.command("ls")
 def ls(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List what is withheld."""
+    """List what is withheld.
+
+    Example: `agent-gateway pins ls`
+    """
     found = _running(context).ask("GET", "/v1/pins", _PINS)
     emit({"pins": [one.model_dump() for one in found]}, as_json=as_json, text=lambda console: _write(console, found))
 
@@ -33,7 +36,10 @@ def diff(
     context: typer.Context, upstream: UpstreamArgument, name: NameArgument, what: WhatOption = "tools",
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Show how a withheld definition differs from the approved one."""
+    """Show how a withheld definition differs from the approved one.
+
+    Example: `agent-gateway pins diff time convert_time`
+    """
     one = _found(_running(context), upstream, name, what)
 
     def write(console: Console) -> None:
@@ -49,7 +55,10 @@ def approve(
     context: typer.Context, upstream: UpstreamArgument, name: NameArgument, what: WhatOption = "tools",
     pin: PinOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Approve a withheld definition: it is shown, and may be used, from now on."""
+    """Approve a withheld definition: it is shown, and may be used, from now on.
+
+    Example: `agent-gateway pins approve time convert_time`
+    """
     _judge(context, (upstream, name, what, pin), "approved", as_json=as_json)
 
 
@@ -58,7 +67,10 @@ def reject(
     context: typer.Context, upstream: UpstreamArgument, name: NameArgument, what: WhatOption = "tools",
     pin: PinOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Reject a withheld definition: it stays withheld, and is said to be."""
+    """Reject a withheld definition: it stays withheld, and is said to be.
+
+    Example: `agent-gateway pins reject time convert_time`
+    """
     _judge(context, (upstream, name, what, pin), "rejected", as_json=as_json)
 
 

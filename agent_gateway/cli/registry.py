@@ -29,7 +29,10 @@ VersionArgument = Annotated[str, typer.Argument(help="Its version.")]
 
 @app.command("ls")
 def ls(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List every published version: owner, approval, status."""
+    """List every published version: owner, approval, status.
+
+    Example: `agent-gateway registry ls`
+    """
     found = _store(context).entries()
 
     def write(console: Console) -> None:
@@ -43,7 +46,10 @@ def ls(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command("approve")
 def approve(context: typer.Context, name: NameArgument, version: VersionArgument, as_json: JsonOption = False) -> None:
-    """Let a published version be seen by others than its owner."""
+    """Let a published version be seen by others than its owner.
+
+    Example: `agent-gateway registry approve com.example/weather 1.2.0`
+    """
     one = _store(context).approve(name, version, time.time())
     emit(_row(one), as_json=as_json, text=lambda console: console.print(f"approved: {name} {version}", markup=False))
 
@@ -57,7 +63,10 @@ def status(
     message: Annotated[str, typer.Option("--message", help="Why, for those who use it.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Set the status of a published version."""
+    """Set the status of a published version.
+
+    Example: `agent-gateway registry status com.example/weather 1.2.0 deprecated --message 'use 2.0.0'`
+    """
     if to not in STATUSES:
         raise Failure(f"`{to}` is no status", hint=f"one of {', '.join(STATUSES)}", exit_code=2)
     (one,) = _store(context).set_status(name, version, to, message[:500], None, time.time())
@@ -72,7 +81,10 @@ def import_(
     allow_private: Annotated[bool, typer.Option("--allow-private", help="It is on a private network.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take over servers of another registry of this API. They wait for your approval; versions you have stay."""
+    """Take over servers of another registry of this API. They wait for your approval; versions you have stay.
+
+    Example: `agent-gateway registry import https://registry.example.com --search weather`
+    """
     store = _store(context)
     rules = EgressRules(allow_private=allow_private or is_loopback(urlsplit(url).hostname or ""))
     taken, left = asyncio.run(take_over(store, url.rstrip("/"), search, rules))

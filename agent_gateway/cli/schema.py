@@ -20,7 +20,10 @@ def schema(
     write: Annotated[Path | None, typer.Option("--write", help="Write it to this file instead.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the JSON Schema of the configuration file."""
+    """Print the JSON Schema of the configuration file.
+
+    Example: `agent-gateway schema --write gateway.schema.json`
+    """
     if write is None:
         sys.stdout.write(schema_text())
         return

@@ -31,7 +31,10 @@ def stdio(
     url: Annotated[str, typer.Option(help="Reach this endpoint, of a gateway elsewhere.")] = "",
     token_env: Annotated[str, typer.Option(help="Variable that holds the token, with --url.")] = "",
 ) -> None:
-    """Speak MCP on standard input and output, and carry it to the running gateway."""
+    """Speak MCP on standard input and output, and carry it to the running gateway.
+
+    Example: `agent-gateway stdio --as first-agent`
+    """
     if bool(agent) == bool(url):
         raise Failure("name an agent with --as, or an endpoint with --url and --token-env", exit_code=2)
     if url:

@@ -19,7 +19,10 @@ def token(
     operator: Annotated[bool, typer.Option("--operator", help="A short token for the admin API.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print an access token, signed with the keys of the data directory. Keep it out of logs."""
+    """Print an access token, signed with the keys of the data directory. Keep it out of logs.
+
+    Example: `agent-gateway token first-agent --resource mcp`
+    """
     loaded = session_of(context).load()
     if operator == bool(agent):
         raise Failure("name an agent, or --operator", exit_code=2)

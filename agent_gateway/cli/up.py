@@ -30,7 +30,10 @@ def up(
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Worker processes; default: the file's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON once it serves.")] = False,
 ) -> None:
-    """Serve agents until interrupted. SIGHUP, or a change of the file, reloads the configuration."""
+    """Serve agents until interrupted. SIGHUP, or a change of the file, reloads the configuration.
+
+    Example: `agent-gateway -c gateway.yaml up --workers 4`
+    """
     session = session_of(context)
     loaded = session.load(needs_secrets=True)
     config = loaded.config

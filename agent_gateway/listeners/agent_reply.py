@@ -7,6 +7,7 @@ write is the back-pressure that reaches the agent.
 import asyncio
 from collections.abc import Sequence
 
+from a2a_gateway.streams import KEEP_ALIVE
 from agent_gateway.listeners.body import ClientGone, Send
 from agent_gateway.listeners.reply import send_bytes
 
@@ -17,7 +18,6 @@ STREAM_HEADERS: Headers = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 )
-_PING = b": keep-alive\n\n"
 
 
 class AgentReply:
@@ -74,7 +74,7 @@ class AgentReply:
         """Say something, so that nobody between us and the client gives up."""
         self.last_write = now
         if self.is_streaming and not self._is_done:
-            await self._write(_PING, is_sign=True)
+            await self._write(KEEP_ALIVE, is_sign=True)
 
     async def _write(
         self,

@@ -80,7 +80,6 @@ def card_of(route: ToolsetRoute, names: Sequence[str], *, tells_arguments: bool)
         is_streaming=True,
         is_pushing=False,
         has_extended_card=True,
-        required_extensions=(),
     )
 
 

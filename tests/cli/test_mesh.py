@@ -1,6 +1,7 @@
 """`agent-gateway mesh`: find, import, compare, approve, with files and a real host."""
 
 import json
+import re
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -119,6 +120,20 @@ def test_tools_are_approved_by_name_by_risk_and_all(mesh: Mesh, config: Path, sp
     assert mesh("approve", "shop", "nothing*").code == 1
     assert mesh("approve", "shop").code == 2
     assert mesh("approve", "other", "--all").code == 2
+
+
+def test_a_guess_is_shown_as_one_and_not_approved_as_a_read(mesh: Mesh, tmp_path: Path) -> None:
+    path = tmp_path / "shop.json"
+    document = described(servers=[{"url": "https://shop.example/v1"}])
+    document["paths"]["/orders"]["post"]["x-agw-read-only"] = True
+    path.write_text(json.dumps(document))
+    run = mesh("import", "shop", path)
+    assert re.search(r"create_order_orders_post +reads\? ", run.out)
+    assert "`?`: a guess (1 of them)" in run.out
+    told: Any = mesh("lint", path, "--json").data["tools"]
+    assert [one["name"] for one in told if one["risk_is_guess"]] == ["create_order_orders_post"]
+    assert "create_order_orders_post" not in str(mesh("approve", "shop", "--reads", "--json").data["approved"])
+    assert mesh("approve", "shop", "create_order*", "--json").data["approved"] == ["create_order_orders_post"]
 
 
 @pytest.mark.requirement("mesh.held-tools-keep-their-contract")

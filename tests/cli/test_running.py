@@ -297,6 +297,42 @@ def test_a_checkpoint_kept_elsewhere_is_held_to_the_log(run: Command, tmp_path: 
     assert run("audit", "verify", "--checkpoint", kept).code == 1
 
 
+def test_a_log_is_proved_to_have_only_grown_since_a_checkpoint_that_was_kept(run: Command, tmp_path: Path) -> None:
+    kept, growth = tmp_path / "kept", tmp_path / "growth.json"
+    wait_until_signed(run, denied_call(run), tmp_path / "before.json")
+    assert run("audit", "checkpoint", "-o", kept).code == 0
+    wait_until_signed(run, denied_call(run), tmp_path / "after.json")
+    written: Any = run("audit", "prove", "--since", kept, "-o", growth, "--json").data
+    assert written == {"ok": True, "file": str(growth)}
+    proof: Any = run("audit", "prove", "--since", kept).data
+    assert proof["from"] == kept.read_text()
+    assert int(proof["to"].split("\n")[1]) > int(proof["from"].split("\n")[1])
+    assert run("audit", "verify", growth).code == 0
+    touched: dict[str, Any] = {**json.loads(growth.read_text()), "proof": []}
+    growth.write_text(json.dumps(touched))
+    told = run("audit", "verify", growth)
+    assert (told.code, "consistency" in told.out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "give a call, or `--since` with a checkpoint"),
+        (("f" * 32, "--since", "kept"), 2, "give a call, or `--since` with a checkpoint"),
+        (("--since", "kept"), 1, "this checkpoint is of no log here"),
+        (("--since", "missing"), 1, "missing: No such file"),
+    ],
+)
+def test_no_growth_is_proved_from_what_is_no_checkpoint(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kept").write_text("elsewhere.example/w0\n12\nAAAA\n")
+    told = run("audit", "prove", *arguments)
+    assert (told.code, told.out) == (code, "")
+    assert said in " ".join(told.err.split())
+
+
 def test_following_the_log_shows_a_call_as_it_happens(run: Command, served: RunningGateway) -> None:
     command = [sys.executable, "-m", "agent_gateway.cli.main", "--config", str(served.config)]
     flags = ["audit", "tail", "-f", "-n", "0", "--agent", "planner", "--json"]

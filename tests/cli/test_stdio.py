@@ -19,6 +19,7 @@ from mcp.client.stdio import stdio_client
 
 from agent_gateway.identity.api_keys import new_api_key
 from support.command_line import Run
+from support.prefork import GATEWAY, command
 from support.running import RunningGateway, paths, running_gateway, write_world
 
 ERAS = ["legacy", "auto"]
@@ -34,8 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningGateway
 
 
 def program(served: RunningGateway, *arguments: str) -> list[str]:
-    words = ["-m", "agent_gateway.cli.main", "--config", str(served.config), "stdio"]
-    return [sys.executable, *words, *(arguments or ("--as", "planner"))]
+    return [*command(GATEWAY, "--config", str(served.config), "stdio", *(arguments or ("--as", "planner")))]
 
 
 async def agree(context: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
@@ -45,8 +45,8 @@ async def agree(context: ClientRequestContext, params: types.ElicitRequestParams
 
 @asynccontextmanager
 async def connected(served: RunningGateway, mode: Mode, *arguments: str) -> AsyncGenerator[Client]:
-    command, *rest = program(served, *arguments)
-    parameters = StdioServerParameters(command=command, args=rest, env=paths())
+    first, *rest = program(served, *arguments)
+    parameters = StdioServerParameters(command=first, args=rest, env=paths())
     with anyio.fail_after(60):
         async with Client(stdio_client(parameters), mode=mode, elicitation_callback=agree) as client:
             yield client
@@ -147,9 +147,8 @@ def test_it_ends_on_a_signal(served: RunningGateway) -> None:
 
 
 def test_it_reaches_a_gateway_elsewhere_with_a_token_from_the_environment(served: RunningGateway) -> None:
-    minted = subprocess.run(
-        [*program(served)[:5], "token", "planner", "--json"], capture_output=True, check=True, env=paths()
-    )
+    mint = command(GATEWAY, "--config", str(served.config), "token", "planner", "--json")
+    minted = subprocess.run(mint, capture_output=True, check=True, env=paths())
     environ = paths() | {"GATEWAY_TOKEN": json.loads(minted.stdout)["access_token"]}
     words = program(served, "--url", served.ready["endpoint"], "--token-env", "GATEWAY_TOKEN")
     [told] = lines_of(words, initialize(), environ=environ)

@@ -46,8 +46,8 @@ when { context.args has topic && context.args.topic == "war" };
 def servers() -> Generator[dict[str, HttpServer]]:
     with ExitStack() as stack:
         yield {
-            "modern": stack.enter_context(start_http_server(era="modern", main=CATALOG)),
-            "legacy": stack.enter_context(start_http_server(era="legacy", main=CATALOG)),
+            "modern": stack.enter_context(start_http_server(era="modern", program=CATALOG)),
+            "legacy": stack.enter_context(start_http_server(era="legacy", program=CATALOG)),
         }
 
 
@@ -62,7 +62,7 @@ async def sdk(gate: TestGateway, mode: Mode, path: str = "/mcp") -> AsyncGenerat
 @pytest.mark.requirement("mcp.prompts", "mcp.resources", "mcp.completion")
 async def test_every_client_reads_every_upstream(tmp_path: Path, servers: dict[str, HttpServer]) -> None:
     entries = [f"  {name}: {{url: '{one.url}', allow_private: true}}\n" for name, one in servers.items()]
-    entries.append(f"  stdio: {{command: {msgspec.json.encode(server_command(main=CATALOG)).decode()}}}\n")
+    entries.append(f"  stdio: {{command: {msgspec.json.encode(server_command(program=CATALOG)).decode()}}}\n")
     with anyio.fail_after(120):
         async with gateway(tmp_path, world(entries), **OPEN) as gate:
             for mode in MODES:

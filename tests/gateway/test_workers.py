@@ -190,7 +190,7 @@ async def test_workers_end_with_a_supervisor_that_was_killed_and_the_port_is_fre
             workers = psutil.Process(gate.child.pid).children()
             assert len(workers) == 2
             gate.child.kill()
-            await gate.child.wait()
+            await gate.ended()
             await anyio.to_thread.run_sync(psutil.wait_procs, workers, 30)
             assert not any(worker.is_running() for worker in workers)
             await gate.start()

@@ -25,17 +25,19 @@ def tool(full: Any) -> Tool:
 
 def test_a_published_schema_that_is_the_whole_is_not_checked_twice() -> None:
     (found,) = make_tools(load(API, name="openapi.yaml")).tools
-    assert check_of(found) is None
+    assert check_of(found.input_schema, found.full_schema) is None
 
 
 def test_arguments_are_held_to_the_whole_schema() -> None:
-    check = check_of(tool({"type": "object", "required": ["a"]}))
+    one = tool({"type": "object", "required": ["a"]})
+    check = check_of(one.input_schema, one.full_schema)
     assert check is not None
     assert (list(check({"a": 1})), len(check({}))) == ([], 1)
 
 
 def test_a_whole_schema_that_cannot_be_compiled_lets_nothing_through() -> None:
-    check = check_of(tool({"type": "object", "properties": {"a": {"$ref": "https://elsewhere.example/a.json"}}}))
+    one = tool({"type": "object", "properties": {"a": {"$ref": "https://elsewhere.example/a.json"}}})
+    check = check_of(one.input_schema, one.full_schema)
     assert check is not None
     (mistake,) = check({})
     assert "not usable" in mistake.message

@@ -189,7 +189,3 @@ def main() -> None:
             print(f"PORT {port}", flush=True)
 
     Telling(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[sock])
-
-
-if __name__ == "__main__":
-    main()

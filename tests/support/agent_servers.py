@@ -1,16 +1,16 @@
 """Real A2A agents for tests: on the official SDK, in processes of their own, ended with the block."""
 
 import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
 
-MAIN = Path(__file__).with_name("agent_main.py")
+from support.prefork import command
+
+AGENT = ("support.agent_main",)
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,8 @@ class AgentServer:
 
 @contextmanager
 def start_agent(*flags: str) -> Generator[AgentServer]:
-    """Run the agent on a free loopback port until the block ends (starting takes some seconds: share it)."""
-    command = [sys.executable, "-W", "ignore", str(MAIN), *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    """Run the agent on a free loopback port until the block ends."""
+    with subprocess.Popen(command(AGENT, *flags), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

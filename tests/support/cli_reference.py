@@ -44,7 +44,8 @@ def _commands(command: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 def _section(name: str, command: Any) -> str:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     usage = " ".join([PROGRAM, name, *(_argument(one) for one in arguments)])
-    lines = [f"### `{usage}`", "", " ".join(str(command.help).split()), ""]
+    told = [" ".join(part.split()) for part in str(command.help).split("\n\n")]
+    lines = [f"### `{usage}`", "", *"\n\n".join(told).split("\n"), ""]
     lines += [f"- `{one.metavar or one.name.upper()}`: {one.help}" for one in arguments]
     lines += [f"- `{_flags(one)}`: {one.help}" for one in command.params if one.param_type_name == "option"]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,10 +1,9 @@
 """A real MCP server with prompts, resources, templates and completions: `mcp_server_main` with another server in it."""
 
-import sys
-from pathlib import Path
-
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+
+from support import mcp_server_main
 
 server = MCPServer("sdk-catalog", version="4.5.6", instructions="read the notes first", log_level="ERROR")
 TOPICS = ("cedar", "cedilla", "merkle")
@@ -44,9 +43,6 @@ async def completes(
     return Completion(values=[*found, ref.type], total=len(found) + 1, has_more=False)
 
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from support import mcp_server_main
-
+def main() -> None:
     mcp_server_main.server = server
     mcp_server_main.main()

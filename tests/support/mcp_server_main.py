@@ -252,7 +252,3 @@ def main() -> None:
         anyio.run(run_sse)
     else:
         anyio.run(lambda: run_http(options.era, is_json=options.json, is_stateless=options.stateless))
-
-
-if __name__ == "__main__":
-    main()

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from support.prefork import Program, command
+
 Era = Literal["both", "legacy", "modern"]
 
-MAIN = Path(__file__).with_name("mcp_server_main.py")
-CATALOG = Path(__file__).with_name("mcp_catalog_main.py")  # prompts, resources, templates, completions
-TOOLS = MAIN.read_text(encoding="utf-8").count("\n@server.tool(")  # that `MAIN` has
+SDK: Program = ("support.mcp_server_main",)
+CATALOG: Program = ("support.mcp_catalog_main",)  # prompts, resources, templates, completions
+TOOLS = Path(__file__).with_name("mcp_server_main.py").read_text(encoding="utf-8").count("\n@server.tool(")  # of `SDK`
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,22 @@ class HttpServer:
         return f"http://127.0.0.1:{self.port}/mcp"
 
 
-def server_command(*flags: str, era: Era = "both", main: Path = MAIN) -> tuple[str, ...]:
-    """Return command and arguments of the server on stdio."""
-    return (sys.executable, str(main), "stdio", "--era", era, *flags)
+def server_command(*flags: str, era: Era = "both", program: Program = SDK) -> tuple[str, ...]:
+    """Return command and arguments of the server on stdio, for as long as this process lives."""
+    return command(program, "stdio", "--era", era, *flags)
 
 
 @contextmanager
 def start_http_server(
-    *, era: Era = "both", is_json: bool = False, is_stateless: bool = False, main: Path = MAIN
+    *, era: Era = "both", is_json: bool = False, is_stateless: bool = False, program: Program = SDK
 ) -> Generator[HttpServer]:
-    """Run the server on a free loopback port until the block ends (starting takes a second or two: share it).
+    """Run the server on a free loopback port until the block ends.
 
     era      `legacy` refuses modern requests with 400, as servers of that era do; `modern` the reverse
     is_json  answer with JSON instead of an event stream
     """
     flags = [flag for flag, is_on in (("--json", is_json), ("--stateless", is_stateless)) if is_on]
-    command = [sys.executable, str(main), "http", "--era", era, *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command(program, "http", "--era", era, *flags), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -58,7 +59,7 @@ def start_http_server(
 @contextmanager
 def start_sse_server() -> Generator[str]:
     """Run the server over HTTP+SSE until the block ends; yield the URL of its event stream."""
-    with subprocess.Popen([sys.executable, "-W", "ignore", str(MAIN), "sse"], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command(SDK, "sse"), stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -70,4 +71,4 @@ def start_sse_server() -> Generator[str]:
 
 def raw_command(behaviour: str = "") -> tuple[str, ...]:
     """Return command and arguments of the small child that misbehaves on demand; see `raw_stdio_main`."""
-    return (sys.executable, "-I", "-S", str(MAIN.with_name("raw_stdio_main.py")), behaviour)
+    return (sys.executable, "-I", "-S", str(Path(__file__).with_name("raw_stdio_main.py")), behaviour)

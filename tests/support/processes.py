@@ -5,7 +5,6 @@ import base64
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 import psutil
 from anyio.lowlevel import checkpoint
@@ -23,6 +23,7 @@ from agent_gateway.runtime.books import DataDir, signer_of
 from agent_gateway.runtime.siblings import RUN_DIR
 from agent_gateway.stores.sqlite_ledger import read_usage
 from support.gateways import META, VERSION
+from support.prefork import GATEWAY, Forked
 from support.scenes import FILES, PLANNER_SECRET, Records
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,7 @@ class Process:
     admin_port: int
     workers: int
     token: str = ""
-    child: asyncio.subprocess.Process | None = None
+    child: Forked | None = None
     wires: list[Wire] = field(default_factory=list[Wire])  # closed with the process
 
     @property
@@ -98,18 +99,16 @@ class Process:
     async def start(self) -> None:
         """Start it and wait until every worker answers, its siblings too."""
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "policies", "a2a"))}
-        command = [sys.executable, "-m", "agent_gateway.cli.main", "-c", str(self.folder / "gateway.yaml"), "up"]
+        arguments = ["-c", str(self.folder / "gateway.yaml"), "up"]
         if self.workers > 1:
-            command += ["--workers", str(self.workers)]
+            arguments += ["--workers", str(self.workers)]
         with (self.folder / "output").open("ab") as output:
-            self.child = await asyncio.create_subprocess_exec(
-                *command, env=environ, stdout=output, stderr=output, start_new_session=True
-            )
+            self.child = Forked(GATEWAY, *arguments, env=environ, output=output.fileno())
         for _ in range(_CHANCES):
             with suppress(OSError, Died):
                 if (await self.get("/healthz"))[0] == 200 and self._reachable() >= self.workers:
                     break
-            assert self.child.returncode is None, self.log()
+            assert self.child.poll() is None, self.log()
             await anyio.sleep(0.025)
         else:
             raise AssertionError("it does not serve: " + self.log())
@@ -136,7 +135,7 @@ class Process:
         assert self.child is not None
         with suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
-        await self.child.wait()
+        await self.ended()
 
     def kill_workers(self) -> int:
         """Take its workers down at once, not itself; return how many there were."""
@@ -150,7 +149,12 @@ class Process:
         """Ask it to end; return its exit code."""
         assert self.child is not None
         self.child.send_signal(signal.SIGTERM)
-        return await self.child.wait()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it has ended; return its exit code."""
+        assert self.child is not None
+        return await anyio.to_thread.run_sync(self.child.wait, abandon_on_cancel=True)
 
     async def connect(self, port: int = 0) -> Wire:
         """Open one connection to the data listener (or another port)."""
@@ -226,7 +230,7 @@ async def process(folder: Path, config: str, workers: int = 1) -> AsyncGenerator
     try:
         yield found
     finally:
-        if found.child is not None and found.child.returncode is None:
+        if found.child is not None and found.child.poll() is None:
             await found.kill()
         for wire in found.wires:
             wire.close()

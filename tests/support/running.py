@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from support.mcp_servers import server_command
+from support.prefork import GATEWAY, command
 from support.sources import ROOT
 
 SECRET = "correct horse battery staple, all of it"
@@ -70,7 +70,7 @@ def write_world(folder: Path, *, upstreams: str = "", ports: list[int] | None = 
     (folder / "planner.secret").write_text(SECRET)
     (folder / "planner.secret").chmod(0o600)
     (folder / "main.cedar").write_text(POLICIES)
-    command = json.dumps(list(server_command()))
+    sdk = json.dumps(list(server_command()))
     path = folder / "gateway.yaml"
     path.write_text(f"""version: 1
 data_dir: ./data
@@ -89,7 +89,7 @@ agents:
 admins: [{{agent: boss}}]
 upstreams:
   sdk: # the fixture
-    command: {command}
+    command: {sdk}
     tools: {{"*": {{risk: 3, price_micros: 10}}, die: {{risk: 9}}}}
 {upstreams}toolsets:
   reading: {{include: ["sdk__e*"]}}
@@ -106,8 +106,8 @@ telemetry: {{logs: console, level: warning}}
 @contextmanager
 def running_gateway(config: Path, *flags: str) -> Generator[RunningGateway]:
     """Run `agent-gateway up` on a configuration until the block ends; it is ready when the block begins."""
-    command = [sys.executable, "-m", "agent_gateway.cli.main", "--config", str(config), "up", "--json", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=paths()) as process:
+    started = command(GATEWAY, "--config", str(config), "up", "--json", *flags)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, text=True, env=paths()) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -30,7 +30,6 @@ def test_a_card_of_1_0() -> None:
     assert [skill.id for skill in card.skills] == ["search", "summarise"]
     assert card.skills[0].tags == ("web",)
     assert (card.is_streaming, card.is_pushing, card.has_extended_card) == (True, True, True)
-    assert card.required_extensions == ("https://example.org/ext/v1",)
 
 
 def test_a_card_of_0_3() -> None:
