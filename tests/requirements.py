@@ -401,6 +401,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.push-fair": Requirement(
+        "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
+    ),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
     "a2a.tasks-as-mcp-tasks": Requirement(
         "issue 4.6", "a bridged agent's task is an MCP task of who follows tasks; who leaves a call cancels it"
