@@ -32,8 +32,11 @@ class Gaps:
         for mark in marks:
             template = template.replace(str(mark).encode(), b"%d" if isinstance(mark, int) else b"%b")
         self._template = template
-        self._in_order = itemgetter(*sorted(range(len(marks)), key=at.__getitem__))
+        self._in_order = None if at == sorted(at) else itemgetter(*sorted(range(len(marks)), key=at.__getitem__))
 
     def fill(self, *values: bytes | int) -> bytes:
-        """Return the text with `values` in place of the marks, given in the order of the marks."""
-        return self._template % self._in_order(values)
+        """Return the text with `values` in place of the marks, given in the order of the marks.
+
+        Marks that are given in the order in which they stand save the sorting.
+        """
+        return self._template % (values if self._in_order is None else self._in_order(values))

@@ -91,7 +91,7 @@ class Capabilities(Shown):
     items: list[CapabilityShown]
 
 
-PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card"]
+PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card", "operations"]
 
 
 class PinShown(Shown):
@@ -120,6 +120,47 @@ class PinJudged(BaseModel):
     what: PinnedKind = "tools"
     name: str = Field(min_length=1, max_length=MAX_CAPABILITY)
     pin: str = Field(min_length=1, max_length=MAX_NAME)
+    verdict: Literal["approved", "rejected"]
+
+
+class ProposalShown(Shown):
+    """One API that a scan found."""
+
+    name: str
+    """What it would be called."""
+    state: Literal["pending", "approved", "rejected"]
+    found_in: str
+    """Which kind of source: a file, a probe, a catalogue, an export, recorded traffic."""
+    spec: str
+    """Where its description is; empty: nobody has written one, or the source holds a draft."""
+    url: str
+    title: str
+    owner: str
+    """Who answers for it, as the source says."""
+    lifecycle: str
+    notes: list[str]
+    """What a person should look at."""
+    risk: Literal["", "read", "create", "write", "destroy"]
+    """The highest grade of its operations; empty when they are not known."""
+    scanned: str
+    """The place that was scanned."""
+    first_seen_at: float
+    seen_at: float
+    by: str
+    """Who judged it."""
+    judged_at: float
+    digest: str
+    """Of everything that was found: a verdict names it, so that it is of this one and no other."""
+    has_draft: bool
+
+
+class ProposalJudged(BaseModel):
+    """An operator's word on a proposal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    digest: str = Field(min_length=1, max_length=MAX_NAME)
     verdict: Literal["approved", "rejected"]
 
 

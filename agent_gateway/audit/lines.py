@@ -5,7 +5,9 @@ two write the texts that are filled here; a test holds them together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from agent_gateway.audit import records
 from agent_gateway.audit.log import encoded
@@ -22,9 +24,9 @@ _AT, _SIZE, _BYTES_IN, _BYTES_OUT, _DURATION = NUMBER_MARKS
 class Lines:
     """What the log says of calls that were decided alike and draw on the same charges.
 
-    decision  gaps: call, at_ms, args_hmac, args_bytes, trace
+    decision  gaps: args_bytes, args_hmac, at_ms, call, trace
     amounts   of the charges, in their order
-    outcome   of a call that went well and is charged in full; gaps: call, at_ms, bytes_in, bytes_out, duration_us
+    outcome   of a call that went well and is charged in full; gaps: at_ms, bytes_in, bytes_out, call, duration_us
     """
 
     decided: Decision
@@ -59,8 +61,8 @@ def lines_of(call: Call, decided: Decision, charges: Sequence[Charge], snapshot:
             decided,
             charges,
             tuple(charge.amount for charge in charges),
-            Gaps(encoded(decision), (_CALL, _AT, _HMAC, _SIZE, _TRACE)),
-            Gaps(encoded(outcome), (_CALL, _AT, _BYTES_IN, _BYTES_OUT, _DURATION)),
+            Gaps(encoded(decision), (_SIZE, _HMAC, _AT, _CALL, _TRACE)),
+            Gaps(encoded(outcome), (_AT, _BYTES_IN, _BYTES_OUT, _CALL, _DURATION)),
         )
     except ValueError:
         return None

@@ -130,10 +130,12 @@ class AuditLog:
 
         kind  its member `kind`
         """
-        self._admit(len(line), is_outcome=kind == "outcome")
+        size_bytes = len(line)
+        if self.state != "up" or not self._has_room(size_bytes, 1):
+            self._admit(size_bytes, is_outcome=kind == "outcome")
         index = self._size
         self._size = index + 1
-        self._pending_bytes += len(line)
+        self._pending_bytes += size_bytes
         self._writer.offer(line, may_wait=kind != "decision")
         return index
 
@@ -174,20 +176,24 @@ class AuditLog:
 
     def _admit(self, size_bytes: int, *, is_outcome: bool) -> None:
         limits = self._limits
-        factor = limits.outcome_factor if is_outcome else 1
         if self.state != "up" and not (is_outcome and self.state == "down"):
             raise self._refusal()
         if size_bytes > limits.max_record_bytes:
             raise Unavailable(
                 f"this call cannot be recorded: its record is {size_bytes} bytes, {limits.max_record_bytes} are allowed"
             )
-        if (
-            len(self._writer.pending) >= limits.max_pending_records * factor
-            or self._pending_bytes + size_bytes > limits.max_pending_bytes * factor
-        ):
+        if not self._has_room(size_bytes, limits.outcome_factor if is_outcome else 1):
             raise Unavailable(
                 "too many records wait for the audit log's disk", hint="try again shortly", retry_after_s=1.0
             )
+
+    def _has_room(self, size_bytes: int, factor: int) -> bool:
+        limits = self._limits
+        return (
+            size_bytes <= limits.max_record_bytes
+            and len(self._writer.pending) < limits.max_pending_records * factor
+            and self._pending_bytes + size_bytes <= limits.max_pending_bytes * factor
+        )
 
     def _refusal(self) -> Unavailable:
         if self.state == "down":

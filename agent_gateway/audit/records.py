@@ -41,12 +41,16 @@ refusal     a request that was refused before it described a call
     route, peer, trace           where it came in, from whom
     principal     as in a decision, or null when unknown
 
-approval    an operator's word on a definition that was withheld
-key         another key signs the log from here on
+approval    an operator's word on a definition that was withheld, or on an API that was found
     operator      who
     verdict       "approved" or "rejected"
-    upstream, what, name         whose definition: of which list, under which name of its own
+    upstream, what, name         whose definition: of which list, under which name of its own; of a `proposal` its
+                                 name and place
     pin, replaces                its digest, and that of the one approved before; empty for none
+
+key         another key signs the log from here on
+    operator      who
+    from, to      the public keys, `name+id+key`
 """
 
 import hashlib

@@ -4,6 +4,7 @@ Importing changes nothing that is served; approving does, and a running gateway 
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from urllib.parse import urljoin
 import typer
 from rich.console import Console
 
+from agent_gateway.cli import mesh_proposals
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
 from agent_gateway.cli.mesh_flows import (
@@ -35,12 +37,15 @@ from agent_gateway.mesh.folder import ApiFolder
 from agent_gateway.mesh.importing import approve, import_api, latest
 from agent_gateway.mesh.scan import scan_host, scan_path
 from agent_gateway.mesh.sources import Sources, from_path, from_url
+from agent_gateway.runtime.books import DataDir
+from agent_gateway.stores.proposal_store import ProposalStore
 from context_mesh.discovery.proposal import Proposal
 from context_mesh.openapi.model import Document
 from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import filled, origin_of
 
 app = typer.Typer(help="APIs become tools: find, import, compare, approve.", no_args_is_help=True)
+app.add_typer(mesh_proposals.app, name="proposals")
 
 _SHOWN_FINDINGS: Final = 20
 _SHOWN_TOOLS: Final = 200
@@ -120,6 +125,7 @@ def lint(
 
 @app.command("scan")
 def scan(
+    context: typer.Context,
     places: Annotated[list[str], typer.Argument(help="Folders, files, or hosts as URLs.")],
     allow_private: Private = False,
     as_json: JsonOption = False,
@@ -129,17 +135,29 @@ def scan(
     Example: `agent-gateway mesh scan . https://pets.example.com`
     """
     found: list[Proposal] = []
+    fresh: list[str] | None = [] if (store := _proposals(session_of(context))) is not None else None
     for place in places:
-        if place.startswith(("http://", "https://")):
-            found += asyncio.run(scan_host(place, allow_private=allow_private))
-        else:
-            found += scan_path(Path(place))
+        is_url = place.startswith(("http://", "https://"))
+        here = list(asyncio.run(scan_host(place, allow_private=allow_private)) if is_url else scan_path(Path(place)))
+        if store is not None and fresh is not None:
+            fresh += store.put(here, place if is_url else str(Path(place).absolute()), time.time())
+        found += here
     data = [
         {"name": one.name, "found_in": one.found_in, "spec": one.spec, "url": one.url, "title": one.title,
          "owner": one.owner, "lifecycle": one.lifecycle, "notes": list(one.notes)}
         for one in found
     ]  # fmt: skip
-    emit({"proposals": data}, as_json=as_json, text=lambda console: _show_proposals(console, found))
+    told: dict[str, object] = {"proposals": data, "new": fresh}
+    emit(told, as_json=as_json, text=lambda console: _show_proposals(console, found, fresh))
+
+
+def _proposals(session: Session) -> ProposalStore | None:
+    """Return where proposals are kept, None without a configuration."""
+    if not session.config_path.is_file():
+        return None
+    root = session.load().data_dir
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return ProposalStore(DataDir(root).proposals)
 
 
 @app.command("diff")
@@ -340,13 +358,16 @@ def _scheme_words(document: Document, name: str) -> str:
     return f"http {scheme.scheme}" if scheme.kind == "http" else scheme.kind
 
 
-def _show_proposals(console: Console, found: Sequence[Proposal]) -> None:
+def _show_proposals(console: Console, found: Sequence[Proposal], fresh: Sequence[str] | None) -> None:
     for one in found:
         console.print(f"{one.name}  ({one.found_in}) {one.spec or 'no description'}", style="bold")
         console.print(f"  owner {one.owner or 'unknown'}" + (f", {one.lifecycle}" if one.lifecycle else ""))
         for note in one.notes:
             console.print(f"  note: {note}")
-    console.print(f"{len(found)} proposals. `agent-gateway mesh import NAME SOURCE` imports one.")
+    if fresh is None:
+        console.print(f"{len(found)} proposals, kept nowhere: there is no configuration here.")
+    else:
+        console.print(f"{len(found)} proposals, {len(fresh)} new or changed: `agent-gateway mesh proposals ls`")
 
 
 def _show_changes(console: Console, changes: Sequence[Change]) -> None:

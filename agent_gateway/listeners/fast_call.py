@@ -1,9 +1,9 @@
 """One plain `tools/call` without a task: callbacks from the request to the answer.
 
 The phases are those of `pipeline.run`, in its order and with its records; only the
-way from one to the next differs. Whatever is not plain on the way (no lease at hand, no
-idle connection, an event stream, a caller to be kept from falling asleep) goes on in
-a task with the code of the long way.
+way from one to the next differs. Whatever is not plain on the way (no lease at hand, an
+event stream, a caller to be kept from falling asleep) goes on in a task with the code of
+the long way.
 
 INVARIANT: `_over` is set once, and from then on nothing is written, sent or recorded.
 """
@@ -38,7 +38,7 @@ from agent_gateway.pipeline.settle import settle
 from agent_gateway.ports import UpstreamAnswer
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.telemetry.logs import log
-from agent_gateway.upstreams.direct import Sending, is_plain_json
+from agent_gateway.upstreams.direct import Sending
 from agent_gateway.upstreams.h1_response import H1Response
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
@@ -58,6 +58,7 @@ class FastCall(Sending):
     disconnected = False
     is_counted = False
     connection = None
+    posting = None
     last_write = 0.0
     _over = False
     _exchange: Exchange | None = None
@@ -191,12 +192,9 @@ class FastCall(Sending):
         exchange.was_sent = True
         self.traceparent = exchange.trace.traceparent.encode()
         try:
-            is_sent = lane.direct.send(lane.form, self, timeout_s=lane.timeout_s)
+            lane.direct.send(lane.form, self, timeout_s=lane.timeout_s)
         except UpstreamFailed as failure:
             self._fail(failure)
-            return
-        if not is_sent:
-            self._go_on(self._carry(lambda sent, permit: sent.forward(permit)))
 
     def done(self) -> bool:
         return self._over
@@ -204,16 +202,13 @@ class FastCall(Sending):
     def set_result(self, response: H1Response | None, /) -> None:
         """Take the head of the upstream's response; None: more of its body is there."""
         try:
-            if response is None:
-                self._hear_body()
-            elif is_plain_json(response):
+            if response is not None:
                 self._response = response
-                if response.is_complete:
-                    self._hear_body()
-                else:
-                    response.watch(self)
-            else:
-                self._go_on_hearing(response)
+                if response.headers is not self._lane.plain_headers and not self._lane.is_plain(response):
+                    return self._go_on_hearing(response)
+                if not response.is_complete:
+                    return response.watch(self)
+            return self._hear_body()
         except Exception:  # noqa: BLE001 - the listener's edge: one of the three walls
             self._fault()
 
@@ -307,8 +302,12 @@ class FastCall(Sending):
         if self._exchange is not None and not self._exchange.is_settled:
             self._exchange.status, self._exchange.code = "cancelled", "cancelled"
             settle(self._gateway.services, self._exchange)
-        if self.connection is not None:
+        if self._response is not None:
+            self._response.close()  # one that is whole has given its connection to another call
+        elif self.connection is not None:
             self.connection.abort()
+        elif self.posting is not None:
+            self.posting.withdraw()
 
     async def sign_of_life(self, now: float) -> None:
         """Say something, so that nobody between us and the caller gives up."""

@@ -15,7 +15,8 @@ from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import Sent
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import Charge
-from agent_gateway.upstreams.direct import ARGUMENTS_MARK, TRACE_MARK, Direct, Form
+from agent_gateway.upstreams.direct import ARGUMENTS_MARK, TRACE_MARK, Direct, Form, is_plain_json
+from agent_gateway.upstreams.h1_response import H1Response
 from agent_gateway.upstreams.mcp_http import HttpUpstream
 from gateway_policies.call import Call, Capability
 from gateway_policies.decision import Decision
@@ -37,7 +38,7 @@ _PLAIN_META: Final = frozenset({META_VERSION, META_CLIENT_CAPABILITIES, META_CLI
 
 @dataclass(slots=True)
 class Lane:
-    """What is constant; `lines` are those of the last decision.
+    """What is constant; `lines` are those of the last decision, `plain_headers` of the last answer that was plain.
 
     own_meta     the `_meta` of a result that has none
     name_header  what the request's own `mcp-name` must be
@@ -55,6 +56,7 @@ class Lane:
     own_meta: bytes
     shape: Shape | None = None
     lines: Lines | None = None
+    plain_headers: Mapping[bytes, bytes] | None = None
 
     def text_of(self, id_raw: bytes, result: bytes) -> bytes:
         """Return the answer to a caller around a usual result: what `mcp_tools.body_of` returns for it."""
@@ -67,6 +69,13 @@ class Lane:
     def is_warm(self) -> bool:
         """Whether the upstream may be called, and still speaks as it did."""
         return self.upstream.modern_version == self.version and self.direct.is_open
+
+    def is_plain(self, response: H1Response) -> bool:
+        """Say whether a response is what the short way reads; its head is remembered, as connections do."""
+        is_plain = is_plain_json(response)
+        if is_plain:
+            self.plain_headers = response.headers
+        return is_plain
 
     def lines_for(self, call: Call, decided: Decision, charges: Sequence[Charge], snapshot: str) -> Lines | None:
         """Return the records' lines of calls decided like this one."""

@@ -13,7 +13,7 @@ METHOD: Final = "tools/call"
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 
 
-class PlainCall(NamedTuple):
+class PlainCall(msgspec.Struct, frozen=True):
     """A `tools/call` of exactly the usual members.
 
     kind       what a client's calls of one tool have in common: name, raw `_meta`, order of the members of `params`

@@ -26,8 +26,9 @@ _JSON = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A head that was read by the parser and begun a plain call; `length` is that of its body."""
+    """A head that was read by the parser and begun a plain call; `raw` are its bytes, `length` is that of its body."""
 
+    raw: bytes
     head: Head
     headers: list[tuple[bytes, bytes]]
     varying: dict[bytes, bytes]
@@ -51,6 +52,7 @@ class FastProtocol(EdgeProtocol):
         self._is_between = True  # no message is open: the next byte begins one
         self._has_begun = False  # the last message that was read whole went the short way
         self._seen: dict[bytes, Seen] = {}
+        self._last: Seen | None = None  # of the last call
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -58,10 +60,16 @@ class FastProtocol(EdgeProtocol):
         if not self._is_between:
             super().data_received(data)
             return
-        size = data.find(b"\r\n\r\n") + 4
-        seen = self._seen.get(data[:size])
+        seen, size = self._last, 0
+        if seen is not None and data.startswith(seen.raw):  # which ends where the first head in `data` does
+            size = len(seen.raw)
+        else:
+            size = data.find(b"\r\n\r\n") + 4
+            seen = self._seen.get(data[:size])
         if seen is not None and len(data) == size + seen.length and self._take(seen, data[size:]):
+            self._last = seen
             return
+        self._last = None
         self._has_begun = False
         super().data_received(data)
         if self._has_begun and self._is_between and self._head is not None:
@@ -69,7 +77,8 @@ class FastProtocol(EdgeProtocol):
             if length.isdigit() and len(data) == size + int(length):
                 if len(self._seen) >= MAX_SEEN:
                     self._seen.clear()
-                self._seen[data[:size]] = Seen(self._head, self.headers, self._varying, int(length), self._is_kept)
+                raw = data[:size]
+                self._seen[raw] = Seen(raw, self._head, self.headers, self._varying, int(length), self._is_kept)
 
     def _take(self, seen: "Seen", body: bytes) -> bool:
         """Take a whole request whose head is, byte for byte, one that the parser has read before."""

@@ -15,6 +15,7 @@ from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.mesh.sources import MAX_FILES, unpacked
 from context_mesh.discovery.catalogs import from_api_catalog, from_backstage, from_kubernetes
 from context_mesh.discovery.exports import from_apigee, from_apim, from_kong
+from context_mesh.discovery.grading import graded
 from context_mesh.discovery.har import from_har
 from context_mesh.discovery.proposal import WELL_KNOWN, Proposal, distinct, host_of, members, name_of, text
 from context_mesh.discovery.recognise import Source, documents, recognise
@@ -80,7 +81,12 @@ def _proposals(kind: Source, values: Sequence[object], place: str, base: str) ->
             contact = members(info.get("contact"))
             owner = text(contact.get("name")) or text(contact.get("email"))
             yield Proposal(
-                name_of(title or host_of(place) or Path(place).stem), "file", place, title=title, owner=owner
+                name_of(title or host_of(place) or Path(place).stem),
+                "file",
+                place,
+                title=title,
+                owner=owner,
+                risk=graded(values[0]),
             )
         case "api-catalog":
             yield from from_api_catalog(values[0], base)

@@ -76,7 +76,7 @@ def _append(
     trace = exchange.trace.traceparent
     if lines is not None and lines.fit(decision, charges):
         line = lines.decision.fill(
-            call.id.encode(), int(call.at * 1000), arguments.hmac.encode(), arguments.size_bytes, trace.encode()
+            arguments.size_bytes, arguments.hmac.encode(), int(call.at * 1000), call.id.encode(), trace.encode()
         )
         index = services.recorder.append_line(line, "decision")
     else:

@@ -56,10 +56,10 @@ def _append_outcome(
     is_plain = exchange.status == "ok" and exchange.was_sent and not exchange.code
     if lines is not None and is_plain and lines.charges is charges:
         line = lines.outcome.fill(
-            call.id.encode(),
             int(services.clock() * 1000),
             len(exchange.arguments),
             exchange.bytes_out,
+            call.id.encode(),
             duration_us,
         )
         return services.recorder.append_line(line, "outcome")

@@ -18,12 +18,12 @@ from agent_gateway.config.upstream_a2a import A2aUpstream
 from agent_gateway.identity.card_keys import check_card, keys_of
 from agent_gateway.identity.delegation import check_chain
 from agent_gateway.identity.metadata import Endpoints
-from agent_gateway.ports import AgentUpstream, Listed
+from agent_gateway.ports import AgentUpstream, Listed, ServerInfo
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.snapshot import AgentRoute, RemoteAgent, Target
 from agent_gateway.upstreams.a2a_http import HttpAgent
-from agent_gateway.upstreams.agent_tools import AgentTools, Way, definitions
+from agent_gateway.upstreams.agent_tools import CAPABILITIES, AgentTools, Way, definitions
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
@@ -200,6 +200,14 @@ def tools_of(config: Config, name: str, seen: SeenCard) -> Mapping[ItemKind, Lis
     hidden = (*entry.urls().values(), *(one.url for one in card.interfaces))
     scrubber = Scrubber(hidden, f"{config.listeners.data.url}{PREFIX}{name}")
     return {"tools": Listed(definitions(card, scrubber.text))}
+
+
+def info_of(config: Config, name: str, seen: SeenCard) -> ServerInfo | None:
+    """Return what an agent offers as a server of tools, None when it is none; its own words stay in its card."""
+    entry = config.upstreams[name]
+    if not isinstance(entry, A2aUpstream) or not entry.as_tools or seen.approved is None:
+        return None
+    return ServerInfo("modern", "", None, CAPABILITIES, None)
 
 
 def bridges_of(config: Config, agents: Mapping[str, RemoteAgent]) -> dict[str, AgentTools]:

@@ -68,6 +68,11 @@ class DataDir:
         return self.root / "pins.db"
 
     @property
+    def proposals(self) -> Path:
+        """APIs that scans found."""
+        return self.root / "proposals.db"
+
+    @property
     def ledger(self) -> Path:
         return self.root / "ledger.db"
 

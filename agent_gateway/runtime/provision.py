@@ -29,6 +29,7 @@ from agent_gateway.runtime.agents import (
     bridges_of,
     drifts_of,
     held_to_pin,
+    info_of,
     look_at_agent,
     paths_of,
     routes_of,
@@ -265,7 +266,8 @@ async def look_at(
         card = await look_at_agent(upstream, itself, shown, card_keys_of(loaded, name))
         if pinning is not None and isinstance(config, A2aUpstream):
             card = await held_to_pin(pinning, name, config, card, shown)
-        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=tools_of(loaded.config, name, card))
+        lists, info = tools_of(loaded.config, name, card), info_of(loaded.config, name, card)
+        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=lists, info=info)
         return await look_back(loaded, name, seen)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):

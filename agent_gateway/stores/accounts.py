@@ -10,11 +10,14 @@ in two places only: when the store grants, and when something is flushed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import msgspec
 
 from agent_gateway.ports import Charge, Hold
 from agent_gateway.stores.ledger_store import Ask, Delta, Entry, Grant, Key, summed
 
-MAX_DELTAS = 1_000  # charges whose deltas are kept
+MAX_DRAWS = 1_000  # charges of which it is remembered what they draw on
 
 
 @dataclass(slots=True)
@@ -30,11 +33,22 @@ class Account:
     answered_at: float = 0.0
 
 
-@dataclass(slots=True)
-class Unbooked:
+class Unbooked(msgspec.Struct, frozen=True):
     hold: Hold
     floor: int  # the record of this hold comes after this index
     since: float  # unix seconds
+
+
+class Draw(NamedTuple):
+    """What the same charges, which come again and again, mean here.
+
+    accounts  each account once, with all that they take of it; None: not all are there, with the limits they name
+    """
+
+    charges: tuple[Charge, ...]
+    amounts: tuple[int, ...]
+    deltas: tuple[Delta, ...]
+    accounts: tuple[tuple[Account, int], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +71,35 @@ class Accounts:
     entries: list[Entry] = field(default_factory=list[Entry])
     dirty: set[Key] = field(default_factory=set[Key])  # the store may think otherwise of these leases
     last_index: int = -1  # of any record seen
-    deltas: dict[int, tuple[tuple[Charge, ...], tuple[Delta, ...]]] = field(
-        default_factory=dict[int, tuple[tuple[Charge, ...], tuple[Delta, ...]]]
-    )
+    draws: dict[int, Draw] = field(default_factory=dict[int, Draw])
     mark: int = -1  # decisions up to here are flushed
 
     def hold(self, hold: Hold, now: float) -> Charge | None:
         """Set every charge aside or none; return the first that does not fit, or None when all do."""
-        taken: list[tuple[Account, int]] = []
-        for charge in hold.charges:
-            account = self.by_key.get((charge.bucket, charge.window))
-            if account is None or account.limit != charge.limit or account.free < charge.amount:
-                for other, amount in taken:
-                    other.free += amount
-                return charge
-            account.free -= charge.amount
-            taken.append((account, charge.amount))
-        for account, amount in taken:
+        accounts = self._draw_of(hold.charges).accounts
+        if accounts is None:
+            return self._lacking(hold.charges)
+        for account, amount in accounts:
+            if account.free < amount:
+                return self._lacking(hold.charges)
+        for account, amount in accounts:
+            account.free -= amount
             account.used += amount
         self.unbooked[hold.id] = Unbooked(hold, self.last_index, now)
         return None
+
+    def _lacking(self, charges: tuple[Charge, ...]) -> Charge:
+        """Return the first of `charges`, which do not all fit, that does not fit beside those before it."""
+        left: dict[Key, int] = {}
+        for charge in charges[:-1]:
+            key = (charge.bucket, charge.window)
+            account = self.by_key.get(key)
+            if account is None or account.limit != charge.limit:
+                return charge
+            left[key] = left.get(key, account.free) - charge.amount
+            if left[key] < 0:
+                return charge
+        return charges[-1]
 
     def book(self, hold_id: str, index: int) -> None:
         """Make an unbooked hold a charge; `KeyError` when there is no such hold."""
@@ -86,7 +109,7 @@ class Accounts:
         self.booked[hold.id] = hold
         self.last_index = max(self.last_index, index)
         if hold.charges:
-            self.entries.append(Entry(index, hold.id, is_decision=True, deltas=self._deltas_of(hold.charges)))
+            self.entries.append(Entry(index, hold.id, is_decision=True, deltas=self._draw_of(hold.charges).deltas))
 
     def settle(self, hold_id: str, actual: Sequence[int], index: int) -> None:
         """Keep `actual` of a booked hold and free the rest; nothing when it is settled already."""
@@ -94,11 +117,12 @@ class Accounts:
         if hold is None:
             return
         rest: list[Delta] = []
-        for charge, used in zip(hold.charges, actual, strict=True):
-            if used != charge.amount:
-                if not 0 <= used <= charge.amount:
-                    raise ValueError("a hold is settled with amounts from 0 to what was held")
-                rest.append((charge.bucket, charge.window, used - charge.amount))
+        if actual != self._draw_of(hold.charges).amounts:
+            for charge, used in zip(hold.charges, actual, strict=True):
+                if used != charge.amount:
+                    if not 0 <= used <= charge.amount:
+                        raise ValueError("a hold is settled with amounts from 0 to what was held")
+                    rest.append((charge.bucket, charge.window, used - charge.amount))
         del self.booked[hold_id]
         self.last_index = max(self.last_index, index)
         if not hold.charges:
@@ -108,15 +132,34 @@ class Accounts:
                 self._put_back(charge, charge.amount - used)
         self.entries.append(Entry(index, hold.id, is_decision=False, deltas=tuple(rest)))
 
-    def _deltas_of(self, charges: tuple[Charge, ...]) -> tuple[Delta, ...]:
-        """Return what charges take from their buckets; remembered, for calls draw on the same ones again and again."""
-        known = self.deltas.get(id(charges))
-        if known is None or known[0] is not charges:
-            if len(self.deltas) >= MAX_DELTAS:
-                self.deltas.clear()
-            # INVARIANT: the entry keeps the charges alive, so while it is here their id names nothing else.
-            known = self.deltas[id(charges)] = (charges, tuple((c.bucket, c.window, c.amount) for c in charges))
-        return known[1]
+    def _draw_of(self, charges: tuple[Charge, ...]) -> Draw:
+        """Return what `charges` draw on; remembered, for calls draw on the same ones again and again."""
+        known = self.draws.get(id(charges))
+        if known is not None and known.charges is charges:
+            return known
+        if len(self.draws) >= MAX_DRAWS:
+            self.draws.clear()
+        draw = Draw(
+            charges,
+            tuple([charge.amount for charge in charges]),
+            tuple([(charge.bucket, charge.window, charge.amount) for charge in charges]),
+            self._accounts_of(charges),
+        )
+        if draw.accounts is not None:
+            # INVARIANT: what is remembered keeps the charges alive, so while it is here their id names nothing
+            # else; and no account is dropped or gets another limit without `draws` being cleared.
+            self.draws[id(charges)] = draw
+        return draw
+
+    def _accounts_of(self, charges: tuple[Charge, ...]) -> tuple[tuple[Account, int], ...] | None:
+        amounts: dict[Key, int] = {}
+        for charge in charges:
+            key = (charge.bucket, charge.window)
+            account = self.by_key.get(key)
+            if account is None or account.limit != charge.limit:
+                return None
+            amounts[key] = amounts.get(key, 0) + charge.amount
+        return tuple([(self.by_key[key], amount) for key, amount in amounts.items()])
 
     def release(self, hold_id: str) -> None:
         """Undo an unbooked hold; nothing when there is none."""
@@ -196,6 +239,7 @@ class Accounts:
 
     def forget_idle(self) -> None:
         """Drop accounts that hold nothing; one that is met again begins at nothing, which is the same."""
+        self.draws.clear()
         self.by_key = {
             key: account
             for key, account in self.by_key.items()
@@ -216,6 +260,7 @@ class Accounts:
             account.free += amount
 
     def _change_limit(self, account: Account, limit: int) -> None:
+        self.draws.clear()
         account.limit = limit
         account.answer = None
         account.spare += account.free

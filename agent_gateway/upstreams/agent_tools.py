@@ -1,21 +1,24 @@
 """An A2A agent as MCP tools: one for each skill, and `ask` for the agent as a whole. Implements `ports.McpUpstream`.
 
-A call is one message, and it ends when the agent's task comes to rest. What happens on the way
-is progress; what the agent wants to know is put to the caller, if the caller can be asked.
-A task that is taken up this way belongs to the call: nobody comes back to it later.
+A call is one message. Where the caller follows tasks (MCP's extension), one that takes longer is a task of the
+agent's that it can ask after, answer and cancel; else the call ends when the task comes to rest, what happens
+on the way is progress, and a caller that leaves cancels it. What the agent wants to know is put to the
+caller, if the caller can be asked, and the answer goes on with the same task.
 """
 
 import asyncio
+import contextlib
 import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Raw
 
 from a2a_gateway import outbound, raw, results, skills
-from a2a_gateway.answers import State, state_of, unwrapped
+from a2a_gateway.answers import State
 from a2a_gateway.cards import Card
 from a2a_gateway.inbound import Inbound
 from a2a_gateway.operations import Dialect, Operation
@@ -36,14 +39,20 @@ from agent_gateway.ports import (
     UpstreamAnswer,
     UpstreamRequest,
 )
+from agent_gateway.upstreams import agent_tasks
+from agent_gateway.upstreams.agent_outcome import MAX_RESULT_BYTES, Object, Outcome, note, result_of
+from agent_gateway.upstreams.agent_tasks import Handle
 from agent_gateway.upstreams.speak import deadline
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import UpstreamFailed
+from gateway_policies.refusal import Refusal, UpstreamFailed
+from mcp_registry.protocol import tasks
 from mcp_registry.protocol.lists import ItemKind
+from mcp_registry.protocol.questions import INPUT_RESPONSES, REQUEST_STATE
 
 ASK: Final = "ask"
-MAX_ROUNDS: Final = 8  # questions of the agent that one call answers
-MAX_RESULT_BYTES: Final = 16 * 1024 * 1024  # of all that the agent says in one call
+MAX_LEAVING: Final = 100  # tasks being cancelled because their callers left
+LEAVE_S: Final = 10.0
+CAPABILITIES: Final = raw.write({"tools": {}, "extensions": {tasks.EXTENSION: {}}})
 POLL_S: Final = 0.5  # between two looks at a task whose agent does not wait for it
 _PLAIN: Final = Dialect("1.0", "JSONRPC")
 _ID: Final = b'"gateway"'
@@ -56,13 +65,8 @@ _INPUT: Final[Mapping[str, object]] = {
     "required": ["message"],
     "additionalProperties": False,
 }
-_ANSWER: Final[Mapping[str, object]] = {
-    "type": "object",
-    "properties": {"answer": {"type": "string"}},
-    "required": ["answer"],
-}
-
-Object = Mapping[str, Any]
+TASK_NOT_FOUND: Final = -32001
+TASK_NOT_CANCELABLE: Final = -32002
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +76,6 @@ class Way:
     url: str
     dialect: Dialect
     tenant: str = ""
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What one message has led to so far."""
-
-    task: str = ""
-    context: str = ""
-    state: State | None = None
-    said: list[Object] = field(default_factory=list[Object])  # parts of messages and of the last status
-    artifacts: dict[str, list[Object]] = field(default_factory=dict[str, list[Object]])
-    size_bytes: int = 0
-
-    def hear(self, size_bytes: int) -> None:
-        """Count what came in events; raises `UpstreamFailed` (`upstream_too_large`) past `MAX_RESULT_BYTES`."""
-        self.size_bytes += size_bytes
-        if self.size_bytes > MAX_RESULT_BYTES:
-            raise UpstreamFailed(
-                f"the agent says more than {MAX_RESULT_BYTES} bytes in one call", code="upstream_too_large"
-            )
-
-    @property
-    def is_waiting(self) -> bool:
-        return self.state is not None and not self.state.is_terminal and not self.state.is_interrupted
 
 
 def definitions(card: Card, scrub: Callable[[str], str] = str) -> list[Raw]:
@@ -130,19 +110,22 @@ class AgentTools:
         self._card = card
         self._way = way
         self._check = check
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def era(self) -> Literal["legacy", "modern"] | None:
         return "modern"
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
-        """Send one `tools/call` as a message; see `ports.McpUpstream`."""
+        """Send one `tools/call` as a message, or follow the task that one led to; see `ports.McpUpstream`."""
         self._check(request.principal)
-        name, arguments = _ask(request.params)
         with deadline(request.timeout_s):
-            outcome = await self._converse(request, sink, name, _parts(arguments))
-        result = raw.write(_result(outcome))
-        return UpstreamAnswer("modern", result=result, size_bytes=len(bytes(result)))
+            try:
+                if request.method in tasks.METHODS:
+                    return _answered(await self._followed(request))
+                return _answered(await self._called(request, sink))
+            except _NoTask:
+                return UpstreamAnswer("modern", error=_NO_TASK)
 
     async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return the tools; an agent has no prompts or resources."""
@@ -157,45 +140,119 @@ class AgentTools:
         """Return what the card says."""
         del principal
         said = raw.write({"name": self._card.name, "version": self._card.version or "0"})
-        return ServerInfo("modern", "", said, raw.write({"tools": {}}), None)
+        return ServerInfo("modern", "", said, CAPABILITIES, None)
 
     def health(self) -> Health:
         """Return what is known of the agent now."""
         return self._agent.health()
 
     async def aclose(self) -> None:
-        """Do nothing: the agent is closed by whoever keeps it."""
+        """End what cancels tasks; the agent is closed by whoever keeps it."""
+        for leaving in list(self._leaving):
+            leaving.cancel()
 
     # --- the conversation --------------------------------------------------------------------
 
-    async def _converse(self, request: UpstreamRequest, sink: Sink, name: str, parts: list[Object]) -> _Outcome:
-        outcome = _Outcome()
-        for _ in range(MAX_ROUNDS):
-            # INVARIANT: never used twice: an agent may take a known id for a repeated message, and answer with its task
-            message: dict[str, object] = {"messageId": secrets.token_hex(16), "role": "ROLE_USER", "parts": parts}
-            if outcome.task:
-                message |= {"taskId": outcome.task, "contextId": outcome.context}
-            if name != ASK:
-                message["metadata"] = {skills.EXTENSION: {skills.MEMBER: name}}
-            outcome.said.clear()
-            await self._send(request, sink, {"message": raw.write(message)}, outcome)
+    async def _called(self, request: UpstreamRequest, sink: Sink) -> Raw:
+        """Return the result of a call: done, asking, or a task to follow where the caller can."""
+        name, arguments = _ask(request.params)
+        outcome, created = Outcome(), time.time()
+        parts: list[Object] = _parts(arguments)
+        if REQUEST_STATE in request.params:
+            handle = agent_tasks.handle_in(raw.parse(request.params[REQUEST_STATE]))
+            answer = agent_tasks.answer_in(request.params.get(INPUT_RESPONSES))
+            if handle is None or handle.tool != name:
+                raise _NoTask
+            outcome.task, outcome.context, created = handle.task, handle.context, handle.created
+            if answer is None:  # whoever does not answer is told what was asked
+                await self._look(request, outcome)
+                return raw.write(result_of(outcome))
+            parts = [{"text": answer}]
+        is_followed = request.client_capabilities is not None and tasks.is_declared(request.client_capabilities)
+        try:
+            await self._message(request, sink, name, parts, outcome, is_waited_for=not is_followed)
             while outcome.is_waiting and outcome.task:
                 await asyncio.sleep(POLL_S)
                 await self._look(request, outcome)
-            if outcome.state is not State.INPUT_REQUIRED:
-                return outcome
-            answer = await _answer(sink, _text(outcome.said))
-            if answer is None:
-                return outcome
-            parts = [{"text": answer}]
-        return outcome
+                if is_followed:
+                    break
+        except asyncio.CancelledError:
+            self._abandon(request, outcome)
+            raise
+        handle = Handle(name, outcome.task, outcome.context, created)
+        text = agent_tasks.text_of_handle(handle) if outcome.task else ""
+        if text and is_followed and outcome.is_waiting:
+            task = agent_tasks.shown(outcome, handle, time.time(), is_whole=False)
+            return raw.write({**task, "resultType": tasks.RESULT_TYPE})
+        if text and outcome.state is State.INPUT_REQUIRED and agent_tasks.can_ask(request.client_capabilities):
+            return agent_tasks.interim(outcome, text)
+        return raw.write(result_of(outcome))
 
-    async def _send(self, request: UpstreamRequest, sink: Sink, params: raw.Object, outcome: _Outcome) -> None:
+    async def _followed(self, request: UpstreamRequest) -> Raw:
+        """Answer `tasks/get`, `tasks/update` or `tasks/cancel`."""
+        handle = agent_tasks.handle_in(raw.parse(request.params[tasks.TASK_ID]))
+        if handle is None:
+            raise _NoTask
+        outcome = Outcome(handle.task, handle.context)
+        await self._look(request, outcome)
+        if request.method == tasks.GET:
+            task = agent_tasks.shown(outcome, handle, time.time(), is_whole=True)
+            return raw.write({**task, "resultType": "complete"})
+        answer = agent_tasks.answer_in(request.params.get(INPUT_RESPONSES)) if request.method == tasks.UPDATE else None
+        if answer is not None and outcome.state is State.INPUT_REQUIRED:
+            parts: list[Object] = [{"text": answer}]
+            await self._message(request, _NOBODY, handle.tool, parts, outcome, is_waited_for=False)
+        elif request.method == tasks.CANCEL or agent_tasks.is_declined(request.params.get(INPUT_RESPONSES), outcome):
+            await self._cancel(request, handle.task)
+        return raw.write({"resultType": "complete"})
+
+    async def _message(
+        self, request: UpstreamRequest, sink: Sink, name: str, parts: list[Object], outcome: Outcome, *,
+        is_waited_for: bool,
+    ) -> None:  # fmt: skip
+        """Send one message; what it leads to is added to `outcome`."""
+        # INVARIANT: never used twice: an agent may take a known id for a repeated message, and answer with its task
+        message: dict[str, object] = {"messageId": secrets.token_hex(16), "role": "ROLE_USER", "parts": parts}
+        if outcome.task:
+            message |= {"taskId": outcome.task, "contextId": outcome.context}
+        if name != ASK:
+            message["metadata"] = {skills.EXTENSION: {skills.MEMBER: name}}
+        outcome.said.clear()
+        params: raw.Object = {"message": raw.write(message)}
+        if not is_waited_for:
+            params["configuration"] = raw.write({"returnImmediately": True})
+            passage = Passage(Operation.SEND, self._way.dialect, _PLAIN, _ID)
+            response = await self._post(request, Operation.SEND, params, Parts(is_blocking=False))
+            note(outcome, await self._whole(response, passage))
+            return
+        await self._send(request, sink, params, outcome)
+
+    def _abandon(self, request: UpstreamRequest, outcome: Outcome) -> None:
+        """Have the agent's task cancelled, for nobody will come back to it."""
+        if not (outcome.task and outcome.is_waiting) or len(self._leaving) >= MAX_LEAVING:
+            return
+        leaving = asyncio.get_running_loop().create_task(self._leave(request, outcome.task))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, request: UpstreamRequest, task: str) -> None:
+        with contextlib.suppress(Refusal, _NoTask, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._cancel(request, task)
+
+    async def _cancel(self, request: UpstreamRequest, task: str) -> None:
+        params: raw.Object = {"id": raw.write(task)}
+        response = await self._post(request, Operation.CANCEL, params, Parts(task_id=task))
+        passage = Passage(Operation.CANCEL, self._way.dialect, _PLAIN, _ID)
+        with contextlib.suppress(_Ended):
+            await self._whole(response, passage)
+
+    async def _send(self, request: UpstreamRequest, sink: Sink, params: raw.Object, outcome: Outcome) -> None:
         operation = Operation.STREAM if self._card.is_streaming else Operation.SEND
         response = await self._post(request, operation, params, Parts())
         passage = Passage(operation, self._way.dialect, _PLAIN, _ID)
         if b"event-stream" not in response.headers.get(b"content-type", b""):
-            _note(outcome, await self._whole(response, passage))
+            note(outcome, await self._whole(response, passage))
             return
         frames, count = Frames(), 0
         try:
@@ -207,18 +264,18 @@ class AgentTools:
                     count += 1
                     is_same = self._way.dialect == _PLAIN
                     data = frame.data if is_same else results.event(passage, frame.data)[0]
-                    _note(outcome, _result_in(data))
+                    note(outcome, _result_in(data))
                     if request.wants_progress:
                         told = {"progressToken": 0, "progress": count, "message": str(outcome.state or "message")}
                         await sink.notify("notifications/progress", raw.write(told))
         finally:
             response.close()
 
-    async def _look(self, request: UpstreamRequest, outcome: _Outcome) -> None:
+    async def _look(self, request: UpstreamRequest, outcome: Outcome) -> None:
         params: raw.Object = {"id": raw.write(outcome.task)}
         response = await self._post(request, Operation.GET_TASK, params, Parts(task_id=outcome.task))
         passage = Passage(Operation.GET_TASK, self._way.dialect, _PLAIN, _ID)
-        _note(outcome, await self._whole(response, passage))
+        note(outcome, await self._whole(response, passage))
 
     async def _post(
         self, request: UpstreamRequest, operation: Operation, params: raw.Object, parts: Parts
@@ -235,20 +292,31 @@ class AgentTools:
         return _result_in(body if self._way.dialect == _PLAIN else results.whole(passage, response.status, body).body)
 
 
-async def _answer(sink: Sink, question: str) -> str | None:
-    """Put a question of the agent to the caller; None when there is no answer."""
-    asked = raw.write(
-        {"mode": "form", "message": question or "the agent wants to know more", "requestedSchema": _ANSWER}
-    )
-    try:
-        result = cast("Object", raw.parse(await sink.ask("elicitation/create", asked)))
-    except AskRefused:
-        return None
-    content = result.get("content")
-    if result.get("action") != "accept" or not isinstance(content, dict):
-        return None
-    answer = cast("Object", content).get("answer")
-    return answer if isinstance(answer, str) else None
+class _NoTask(Exception):
+    """The agent knows no such task, or the handle is none."""
+
+
+class _Ended(Exception):
+    """The agent's task can not be cancelled any more."""
+
+
+class _Nobody:
+    """A sink for what nobody listens to."""
+
+    async def notify(self, method: str, params: Raw | None) -> None:
+        del method, params
+
+    async def ask(self, method: str, params: Raw | None) -> Raw:
+        del method, params
+        raise AskRefused(_NO_TASK)
+
+
+_NOBODY: Final = _Nobody()
+_NO_TASK: Final = Raw(b'{"code":-32602,"message":"no such task"}')
+
+
+def _answered(result: Raw) -> UpstreamAnswer:
+    return UpstreamAnswer("modern", result=result, size_bytes=len(bytes(result)))
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -282,65 +350,11 @@ def _result_in(body: bytes) -> object:
         raise UpstreamFailed("the agent's answer is no JSON", code="invalid_agent_response") from None
     members: Object = cast("Object", answer) if isinstance(answer, dict) else {}
     if "result" not in members:
+        error = members.get("error")
+        code = cast("Object", error).get("code") if isinstance(error, dict) else None
+        if code == TASK_NOT_FOUND:
+            raise _NoTask
+        if code == TASK_NOT_CANCELABLE:
+            raise _Ended
         raise UpstreamFailed("the agent answers with an error", code="upstream_error")
     return members["result"]
-
-
-def _note(outcome: _Outcome, result: object) -> None:
-    found = unwrapped(cast("Object", result)) if isinstance(result, dict) else None
-    if found is None:
-        return
-    kind, value = found[0], cast("Object", found[1])
-    if kind == "message":
-        outcome.said += _objects(value.get("parts"))
-        return
-    outcome.task = str(value.get("id" if kind == "task" else "taskId") or outcome.task)
-    outcome.context = str(value.get("contextId") or outcome.context)
-    status = value.get("status")
-    if isinstance(status, dict):
-        outcome.state = state_of(cast("Object", status).get("state"))
-        said = cast("Object", status).get("message")
-        if isinstance(said, dict):
-            outcome.said = _objects(cast("Object", said).get("parts"))
-    artifacts = _objects(value.get("artifacts")) or _objects([value.get("artifact")])
-    for artifact in artifacts:
-        name, parts = str(artifact.get("artifactId")), _objects(artifact.get("parts"))
-        is_more = value.get("append") is True
-        outcome.artifacts[name] = [*outcome.artifacts.get(name, []), *parts] if is_more else parts
-
-
-def _objects(value: object) -> list[Object]:
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [cast("Object", item) for item in items if isinstance(item, dict)]
-
-
-def _text(parts: list[Object]) -> str:
-    return "\n".join(str(part["text"]) for part in parts if isinstance(part.get("text"), str))
-
-
-def _result(outcome: _Outcome) -> dict[str, object]:
-    """Return the outcome as the result of a tool: artifacts first, then what the agent said."""
-    parts = [part for of in outcome.artifacts.values() for part in of] + outcome.said
-    data = [part["data"] for part in parts if isinstance(part.get("data"), dict)]
-    state = outcome.state
-    is_error = state in (State.FAILED, State.REJECTED, State.CANCELED, State.AUTH_REQUIRED)
-    result: dict[str, object] = {
-        "content": [_block(part) for part in parts] or [{"type": "text", "text": str(state or "done")}],
-        "isError": is_error or state is State.INPUT_REQUIRED,
-        "resultType": "complete",
-    }
-    if len(data) == 1:
-        result["structuredContent"] = data[0]
-    return result
-
-
-def _block(part: Object) -> dict[str, object]:
-    if isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
-    name = str(part.get("filename") or "file")
-    if isinstance(part.get("url"), str):
-        return {"type": "resource_link", "uri": part["url"], "name": name}
-    if isinstance(part.get("raw"), str):
-        kind = str(part.get("mediaType") or "application/octet-stream")
-        return {"type": "resource", "resource": {"uri": f"a2a:{name}", "mimeType": kind, "blob": part["raw"]}}
-    return {"type": "text", "text": bytes(raw.write(part.get("data"))).decode()}

@@ -1,27 +1,29 @@
-"""Requests to a modern upstream without a task: written once per tool with gaps, sent on an idle connection.
+"""Requests to a modern upstream without a task: written once per tool with gaps, sent on the next free connection.
 
 Which calls may go this way is for the listener to say. Whatever is not warm (an era not known, a
-token to be fetched, no idle connection) is left to `mcp_http`, and so is every answer but one JSON
-body with status 200.
+token to be fetched) is left to `mcp_http`, and so is every answer but one JSON body with status 200.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent_gateway.gaps import TEXT_MARKS, Gaps
+from agent_gateway.gaps import NUMBER_MARKS, TEXT_MARKS, Gaps
 from agent_gateway.ports import HttpClient, HttpRequest, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.breaker import Breaker
-from agent_gateway.upstreams.h1 import H1Connection, Taker
+from agent_gateway.upstreams.h1 import H1Connection
+from agent_gateway.upstreams.h1_request import Target, payload_of, target_of
 from agent_gateway.upstreams.h1_response import H1Response
 from agent_gateway.upstreams.http_exchange import garbage
-from agent_gateway.upstreams.http_pool import HttpPool, Target, payload_of, target_of
+from agent_gateway.upstreams.http_pool import HttpPool
+from agent_gateway.upstreams.http_posting import Posting, Sender
 from agent_gateway.upstreams.legacy_sessions import PLAIN
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
 
-ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _ = TEXT_MARKS
+ID_MARK, ARGUMENTS_MARK, TRACE_MARK, _HEAD_TRACE_MARK = TEXT_MARKS
+_LENGTH_MARK = NUMBER_MARKS[0]
 _LENGTH = b"content-length: "
 
 
@@ -29,18 +31,18 @@ _LENGTH = b"content-length: "
 class Form:
     """A request with gaps.
 
-    head  gaps: traceparent; then the length of the body
-    body  gaps: id, arguments, traceparent
+    text        gaps: traceparent, length of the body, and in the body id, arguments, traceparent
+    body_bytes  of the body with nothing in its gaps
     """
 
     target: Target
-    head: Gaps
-    body: Gaps
+    text: Gaps
+    body_bytes: int
 
     def fill(self, id_raw: bytes, arguments: bytes, traceparent: bytes) -> bytes:
         """Return the request as it goes over the wire."""
-        body = self.body.fill(id_raw, arguments, traceparent)
-        return b"%b%d\r\n\r\n%b" % (self.head.fill(traceparent), len(body), body)
+        size = self.body_bytes + len(id_raw) + len(arguments) + len(traceparent)
+        return self.text.fill(traceparent, size, id_raw, arguments, traceparent)
 
 
 class Direct:
@@ -67,22 +69,25 @@ class Direct:
             target = target_of(self._url)
             payload = payload_of(HttpRequest("POST", self._url, headers, body), target)
             head = payload[: payload.index(b"\r\n\r\n")]
-            return Form(
-                target,
-                Gaps(head[: head.rindex(_LENGTH) + len(_LENGTH)], (TRACE_MARK,)),
-                Gaps(body, (ID_MARK, ARGUMENTS_MARK, TRACE_MARK)),
-            )
+            head = head[: head.rindex(_LENGTH) + len(_LENGTH)].replace(TRACE_MARK.encode(), _HEAD_TRACE_MARK.encode())
+            text = b"%b%d\r\n\r\n%b" % (head, _LENGTH_MARK, body)
+            marks = (_HEAD_TRACE_MARK, _LENGTH_MARK, ID_MARK, ARGUMENTS_MARK, TRACE_MARK)
+            own_bytes = len(body) - len(ID_MARK) - len(ARGUMENTS_MARK) - len(TRACE_MARK)
+            return Form(target, Gaps(text, marks), own_bytes)
         except (UpstreamFailed, ValueError):
             return None
 
-    def send(self, form: Form, sending: "Sending", *, timeout_s: float) -> bool:
-        """Send on an idle connection; False, and nothing sent, when there is none. Raises like `Breaker.check`."""
+    def send(self, form: Form, sending: "Sending", *, timeout_s: float) -> None:
+        """Send on the next connection that is free; raises like `Breaker.check` and `HttpPool.post`."""
         assert self._pool is not None
         self._breaker.check()
         sending.id = self._next_id()
         payload = form.fill(sending.id, sending.arguments, sending.traceparent)
-        sending.connection = self._pool.send_now(form.target, payload, sending, timeout_s=timeout_s)
-        return sending.connection is not None
+        try:
+            self._pool.post(form.target, payload, sending, timeout_s=timeout_s)
+        except UpstreamFailed as failure:
+            self._breaker.failed(failure)
+            raise
 
     def failed(self, failure: UpstreamFailed, timeout_s: float) -> UpstreamFailed:
         """Take note of a failure, and return it in the words of the long way."""
@@ -106,13 +111,14 @@ class Direct:
         return speak.answer("modern", message, len(body))
 
 
-class Sending(Taker):
+class Sending(Sender):
     """One request on its way: a `Taker` of its response that knows what it was sent with."""
 
     id: bytes
     arguments: bytes
     traceparent: bytes
     connection: H1Connection | None
+    posting: Posting | None
 
 
 def is_plain_json(response: H1Response) -> bool:

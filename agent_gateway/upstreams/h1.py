@@ -55,6 +55,7 @@ class H1Connection(asyncio.Protocol):
         "_headers",
         "_interim",
         "_is_body_until_close",
+        "_is_clean",
         "_is_done",
         "_is_head_request",
         "_is_interim",
@@ -115,7 +116,9 @@ class H1Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._waiting is not None or self._response is not None:
             raise RuntimeError("the connection is not free")
-        self._reset(is_head_request=is_head_request)
+        if not self._is_clean or is_head_request:
+            self._reset(is_head_request=is_head_request)
+        self._is_clean = self.has_answered = self._is_kept = False
         now = self._loop.time()
         self.deadline = now + timeout_s
         self.ends_at = now + timeout_s + self.limits.max_response_s
@@ -155,6 +158,7 @@ class H1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.idle_since = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None and self._response is None:
@@ -266,13 +270,10 @@ class H1Connection(asyncio.Protocol):
         known = self._known.get(data[:size])
         if known is None or len(data) != size + known[2] or self._is_head_request:
             return False
-        self._is_kept = True
-        response = H1Response(known[0], known[1], self)
-        response.push(data[size:])
-        response.complete()
+        self._is_kept = self._is_clean = True
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
-            waiting.set_result(response)
+            waiting.set_result(H1Response.whole_of(known[0], known[1], data[size:]))
         self._finish()
         return True
 
@@ -280,6 +281,7 @@ class H1Connection(asyncio.Protocol):
 
     def _reset(self, *, is_head_request: bool) -> None:
         self.has_answered = False
+        self._is_clean = False  # nothing below was touched since the last reset
         self._fault = ""
         self._head_left = self.limits.max_head_bytes
         self._headers: dict[bytes, bytes] = {}
@@ -321,7 +323,8 @@ class H1Connection(asyncio.Protocol):
     def _finish(self) -> None:
         response, self._response = self._response, None
         self.deadline = self.ends_at = NEVER
-        transport = cast(asyncio.Transport, self._transport)
+        transport = self._transport
+        assert transport is not None
         if self._is_paused:
             self._is_paused = False
             if not transport.is_closing():

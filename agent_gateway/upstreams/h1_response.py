@@ -60,15 +60,24 @@ class H1Response:
 
     __slots__ = ("_buffered", "_connection", "_failure", "_is_complete", "_parts", "_waker", "headers", "status")
 
-    def __init__(self, status: int, headers: Mapping[bytes, bytes], connection: "Line") -> None:
+    def __init__(self, status: int, headers: Mapping[bytes, bytes], connection: "Line | None") -> None:
         self.status = status
         self.headers = headers
-        self._connection: Line | None = connection
+        self._connection = connection
         self._parts: list[bytes] = []
         self._buffered = 0
         self._is_complete = False
         self._failure: UpstreamFailed | None = None
         self._waker: Waker | None = None
+
+    @classmethod
+    def whole_of(cls, status: int, headers: Mapping[bytes, bytes], body: bytes) -> "H1Response":
+        """Return a response that came in one piece; no connection is below it any more."""
+        response = cls(status, headers, None)
+        response._parts.append(body)
+        response._buffered = len(body)
+        response._is_complete = True
+        return response
 
     async def read(self, max_bytes: int) -> bytes:
         """Return the whole body; raises `UpstreamFailed` beyond `max_bytes`, and closes."""

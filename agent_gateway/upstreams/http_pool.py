@@ -9,28 +9,21 @@ one was reused, not one byte of an answer came, and the caller calls it idempote
 """
 
 import asyncio
-import re
 import ssl
-from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
-from urllib.parse import urlsplit
+from functools import partial
 
 from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
 from agent_gateway.ports import HttpRequest
-from agent_gateway.upstreams.h1 import H1Connection, Taker
+from agent_gateway.upstreams.h1 import H1Connection
+from agent_gateway.upstreams.h1_request import Target, payload_of, target_of
 from agent_gateway.upstreams.h1_response import H1Limits, H1Response
+from agent_gateway.upstreams.http_places import Origin, Waiting, busy, closed
+from agent_gateway.upstreams.http_posting import Posting, Sender
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 
 MAX_ORIGINS = 16  # (scheme, host, port) of one upstream; more is a mistake or an attack
 MAX_DIALS = 3  # addresses of a host that are tried for one connection
-_OWNED: Final = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te", b"trailer"}
-)
-_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?::[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")  # joined by colons
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_TARGET = re.compile(r"[\x21\x22\x24-\x7e]+")  # visible ASCII, no fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +37,6 @@ class PoolSettings:
     connect_timeout_s: float = 5.0  # name, address, TLS: all of it
     tick_s: float = 0.1  # how coarse deadlines are
     h1: H1Limits = field(default_factory=H1Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a URL means for a connection; `path` holds the query too."""
-
-    is_tls: bool
-    host: str
-    port: int
-    host_header: bytes
-    path: bytes
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    future: "asyncio.Future[H1Connection | None]"  # None: a place is yours, open a connection
-    deadline: float
-
-
-class _Origin:
-    """The connections to one (scheme, host, port)."""
-
-    __slots__ = ("idle", "open", "waiting")
-
-    def __init__(self) -> None:
-        self.idle: deque[H1Connection] = deque()  # last in, first out
-        self.open = 0  # connections alive or being opened
-        self.waiting: deque[_Waiter] = deque()
 
 
 class HttpPool:
@@ -91,9 +56,10 @@ class HttpPool:
         self._settings = settings or PoolSettings()
         self._tls = tls
         self._getaddrinfo = getaddrinfo
-        self._origins: dict[tuple[bool, str, int], _Origin] = {}
-        self._origin_of: dict[H1Connection, _Origin] = {}
+        self._origins: dict[tuple[bool, str, int], Origin] = {}
+        self._origin_of: dict[H1Connection, Origin] = {}
         self._busy: set[H1Connection] = set()
+        self._dials: set[asyncio.Future[H1Connection]] = set()  # connections that are opened for postings
         self._ticker: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -122,29 +88,30 @@ class HttpPool:
         connection, _ = await self._acquire(origin, target, deadline)
         return await self._exchange(connection, payload, deadline - loop.time(), is_head)
 
-    def send_now(self, target: Target, payload: bytes, taker: Taker, *, timeout_s: float) -> H1Connection | None:
-        """Write a whole request on an idle connection; None, and nothing done, when there is none.
+    def post(self, target: Target, payload: bytes, sender: Sender, *, timeout_s: float) -> None:
+        """Write a whole request, at once on an idle connection or else on the next that is there for it.
 
-        timeout_s  for all of the answer, unlike in `send`
-        taker      gets the head, or the failure
+        timeout_s  for all of the answer, unlike in `send`, and the wait for a connection
+        sender     gets the head, or the failure, and is told which connection it is on
+
+        Raises `UpstreamUnreachable` when it can be had by no wait.
         """
-        origin = self._origins.get((target.is_tls, target.host, target.port))
-        connection = None if origin is None or self._is_closed else self._idle(origin)
-        if connection is not None:
-            self._busy.add(connection)
-            self._start_ticking()
-            connection.begin(payload, taker, timeout_s=timeout_s)
-            connection.ends_at = connection.deadline
-        return connection
+        origin = self._origins.get((target.is_tls, target.host, target.port)) or self._origin(target)
+        connection = self._idle(origin)
+        if connection is not None and not self._is_closed:
+            self.begin(connection, payload, sender, timeout_s)
+            return
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        self.find_place(Posting(self, origin, target, payload, sender, deadline))
 
     async def aclose(self) -> None:
         """Close every connection; running requests fail, later ones are refused."""
         self._is_closed = True
         for origin in self._origins.values():
-            for waiter in origin.waiting:
-                if not waiter.future.done():
-                    waiter.future.set_exception(_closed())
-            origin.waiting.clear()
+            while (waiter := origin.next_waiter()) is not None:
+                waiter.refuse(closed())
+        for dial in self._dials:
+            dial.cancel()
         for connection in list(self._origin_of):
             connection.abort()
         if self._ticker is not None:
@@ -157,6 +124,49 @@ class HttpPool:
         """How many connections are open, idle ones included."""
         return len(self._origin_of)
 
+    # --- for a posting ---------------------------------------------------------------------
+
+    def begin(self, connection: H1Connection, payload: bytes, sender: Sender, timeout_s: float) -> None:
+        """Write on a connection that is free."""
+        self._busy.add(connection)
+        self._start_ticking()
+        sender.connection = connection
+        connection.begin(payload, sender, timeout_s=timeout_s)
+        connection.ends_at = connection.deadline
+
+    def find_place(self, posting: Posting) -> None:
+        """Give a posting an idle connection or the right to open one, or put it in line. Raises like `post`."""
+        if self._is_closed:
+            raise closed()
+        origin = posting.origin
+        idle = self._idle(origin)
+        if idle is not None:
+            posting.take(idle)
+        elif origin.open < self._settings.max_connections:
+            origin.open += 1
+            posting.take(None)
+        else:
+            origin.wait(posting, self._settings.max_waiting)
+            self._start_ticking()
+
+    def open_for(self, posting: Posting) -> None:
+        """Open a connection in the place that is the posting's, in a task."""
+        dial = asyncio.ensure_future(self._connect(posting.origin, posting.target, posting.deadline))
+        self._dials.add(dial)
+        dial.add_done_callback(partial(self._opened, posting))
+
+    def _opened(self, posting: Posting, dial: "asyncio.Future[H1Connection]") -> None:
+        self._dials.discard(dial)
+        failure = closed() if dial.cancelled() else dial.exception()
+        if failure is None:
+            posting.take(dial.result())
+            return
+        self._free_place(posting.origin)
+        is_told = isinstance(failure, UpstreamFailed)
+        posting.refuse(failure if is_told else UpstreamUnreachable("no connection to the upstream could be opened"))
+        if not is_told:
+            raise failure  # a fault of our own: the loop tells the operator
+
     # --- for the connections ---------------------------------------------------------------
 
     def released(self, connection: H1Connection) -> None:
@@ -165,11 +175,11 @@ class HttpPool:
         if origin is None or self._is_closed:
             connection.abort()
             return
-        waiter = _next_waiter(origin)
+        waiter = origin.next_waiter()
         if waiter is None:
             origin.idle.append(connection)
         else:
-            waiter.future.set_result(connection)
+            waiter.take(connection)
 
     def lost(self, connection: H1Connection) -> None:
         self._busy.discard(connection)
@@ -190,10 +200,10 @@ class HttpPool:
             connection.abort()
             raise
 
-    async def _acquire(self, origin: _Origin, target: Target, deadline: float) -> tuple[H1Connection, bool]:
+    async def _acquire(self, origin: Origin, target: Target, deadline: float) -> tuple[H1Connection, bool]:
         """Return (connection, whether it was used before)."""
         if self._is_closed:
-            raise _closed()
+            raise closed()
         idle = self._idle(origin)
         if idle is not None:
             return idle, True
@@ -211,7 +221,7 @@ class HttpPool:
             self._free_place(origin)
             raise
 
-    def _idle(self, origin: _Origin) -> H1Connection | None:
+    def _idle(self, origin: Origin) -> H1Connection | None:
         """Take the connection that was used last, closing those that are too old."""
         now = asyncio.get_running_loop().time()
         while origin.idle:
@@ -221,25 +231,23 @@ class HttpPool:
             connection.abort()
         return None
 
-    async def _wait(self, origin: _Origin, deadline: float) -> H1Connection | None:
-        if len(origin.waiting) >= self._settings.max_waiting:
-            raise _busy("too many requests wait for this upstream")
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline)
-        origin.waiting.append(waiter)
+    async def _wait(self, origin: Origin, deadline: float) -> H1Connection | None:
+        waiter = Waiting(deadline)
+        origin.wait(waiter, self._settings.max_waiting)
         self._start_ticking()
         try:
             return await waiter.future
         except asyncio.CancelledError:
             if waiter.future.cancelled():
-                _forget(origin, waiter)
+                origin.forget(waiter)
             else:  # handed over just before: pass it on
                 self._pass_on(origin, waiter)
             raise
         except UpstreamFailed:
-            _forget(origin, waiter)
+            origin.forget(waiter)
             raise
 
-    def _pass_on(self, origin: _Origin, waiter: _Waiter) -> None:
+    def _pass_on(self, origin: Origin, waiter: Waiting) -> None:
         if waiter.future.exception() is not None:
             return
         connection = waiter.future.result()
@@ -248,14 +256,14 @@ class HttpPool:
         else:
             self.released(connection)
 
-    def _free_place(self, origin: _Origin) -> None:
-        waiter = None if self._is_closed else _next_waiter(origin)
+    def _free_place(self, origin: Origin) -> None:
+        waiter = None if self._is_closed else origin.next_waiter()
         if waiter is None:
             origin.open -= 1
         else:
-            waiter.future.set_result(None)
+            waiter.take(None)
 
-    async def _connect(self, origin: _Origin, target: Target, deadline: float) -> H1Connection:
+    async def _connect(self, origin: Origin, target: Target, deadline: float) -> H1Connection:
         loop = asyncio.get_running_loop()
         limit = min(loop.time() + self._settings.connect_timeout_s, deadline)
         try:
@@ -265,7 +273,7 @@ class HttpPool:
             raise UpstreamUnreachable("no connection to the upstream within its time limit") from error
         if self._is_closed:
             connection.abort()
-            raise _closed()
+            raise closed()
         if connection.is_closed:  # between two steps of the loop: `lost` has already been here
             raise UpstreamUnreachable("the upstream closes connections at once")
         self._origin_of[connection] = origin
@@ -299,16 +307,16 @@ class HttpPool:
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
-    def _origin(self, target: Target) -> _Origin:
+    def _origin(self, target: Target) -> Origin:
         key = (target.is_tls, target.host, target.port)
         origin = self._origins.get(key)
         if origin is None:
             if len(self._origins) >= MAX_ORIGINS:
-                raise _busy("this upstream has too many addresses")
-            origin = self._origins[key] = _Origin()
+                raise busy("this upstream has too many addresses")
+            origin = self._origins[key] = Origin()
         return origin
 
-    def _drop_idle(self, origin: _Origin) -> None:
+    def _drop_idle(self, origin: Origin) -> None:
         while origin.idle:
             origin.idle.pop().abort()
 
@@ -324,71 +332,9 @@ class HttpPool:
         for connection in [c for c in self._busy if c.deadline < now or c.ends_at < now]:
             connection.overdue()
         for origin in self._origins.values():
-            for waiter in origin.waiting:
-                if waiter.deadline < now and not waiter.future.done():
-                    waiter.future.set_exception(_busy("no connection to this upstream became free in time"))
+            origin.refuse_overdue(now)
             while origin.idle and now - origin.idle[0].idle_since > self._settings.max_idle_s:
                 origin.idle.popleft().abort()
         self._ticker = None
         if self._busy or any(origin.idle or origin.waiting for origin in self._origins.values()):
             self._start_ticking()
-
-
-@lru_cache(maxsize=1024)
-def target_of(url: str) -> Target:
-    """Take an absolute, encoded `http(s)` URL apart; raises `UpstreamUnreachable` when it is not one."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise _misconfigured("its URL is not valid") from error
-    is_plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    if not is_plain or not _TARGET.fullmatch(url):
-        raise _misconfigured("its URL is not valid")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host = (parts.hostname or "").lower()
-    return Target(parts.scheme == "https", host, port, parts.netloc.encode("ascii"), path.encode("ascii"))
-
-
-def payload_of(request: HttpRequest, target: Target) -> bytes:
-    """Write a request as it goes over the wire; raises `UpstreamUnreachable` for headers that are not safe to send."""
-    method, headers, body = request.method, request.headers, request.body
-    names = {name.lower() for name, _ in headers}
-    # INVARIANT: no value opens a header or a request of its own, whoever wrote it.
-    joined = b":".join([name for name, _ in headers])
-    are_names = not headers or (_NAMES.fullmatch(joined) and joined.count(b":") == len(headers) - 1)
-    if not are_names or not _OWNED.isdisjoint(names) or _CONTROL.search(b"".join([value for _, value in headers])):
-        raise _misconfigured("one of the headers for it is not valid")
-    if not (method.isascii() and method.isalpha()):
-        raise _misconfigured("the method is not one")
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (method.encode(), target.path, target.host_header)]
-    lines += [b"%b: %b" % pair for pair in headers]
-    if body or method in ("POST", "PUT", "PATCH"):
-        lines.append(b"content-length: %d" % len(body))
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines) + body
-
-
-def _next_waiter(origin: _Origin) -> _Waiter | None:
-    while origin.waiting:
-        waiter = origin.waiting.popleft()
-        if not waiter.future.done():
-            return waiter
-    return None
-
-
-def _forget(origin: _Origin, waiter: _Waiter) -> None:
-    if waiter in origin.waiting:
-        origin.waiting.remove(waiter)
-
-
-def _busy(message: str) -> UpstreamUnreachable:
-    return UpstreamUnreachable(message, code="upstream_busy", retry_after_s=1.0)
-
-
-def _closed() -> UpstreamUnreachable:
-    return UpstreamUnreachable("this upstream was removed")
-
-
-def _misconfigured(what: str) -> UpstreamUnreachable:
-    return UpstreamUnreachable(f"this upstream cannot be called: {what}", code="upstream_misconfigured")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 from urllib.parse import urlsplit
 
+from context_mesh.openapi.tool import Risk
+
 MAX_PROPOSALS: Final = 2_000  # of one source
 _NOT_IN_NAME: Final = re.compile(r"[^a-z0-9]+")
 
@@ -43,6 +45,7 @@ class Proposal:
     lifecycle    `production`, `deprecated`, … as the source says
     description  the description itself, when the source holds it
     notes        what a person should look at
+    risk         the highest grade of its operations, None when `description` says it, or nobody does
     """
 
     name: str
@@ -55,6 +58,7 @@ class Proposal:
     tags: tuple[str, ...] = ()
     description: Mapping[str, object] | str | None = None
     notes: tuple[str, ...] = ()
+    risk: Risk | None = None
 
 
 def name_of(text: str) -> str:

@@ -49,19 +49,26 @@ def seen_arguments(
     """
     seen: dict[str, object] = {}
     for path in _in_order(values, presence):
-        above = _holder(seen, path)
-        if above is None:
-            continue
-        holder = _holder(arguments, path) or {}
+        if len(path) == 1:
+            above, holder = seen, arguments
+        else:
+            above = _holder(seen, path)
+            if above is None:
+                continue
+            holder = _holder(arguments, path) or {}
         if not RESERVED.isdisjoint(holder):
             return WrongArgument(path[:-1], _escape_text(path[:-1]))
         value = holder.get(path[-1], _MISSING)
         if value is _MISSING:
             continue
-        kind = kinds[path]
-        if value is None or ((path in values or kind == "Record") and not _fits(value, kind)):
+        kind, is_read = kinds[path], path in values
+        if value is None or ((is_read or kind == "Record") and not _fits(value, kind)):
             return WrongArgument(path, f"argument `{dotted(path)}` must be {_SHOULD_BE[kind]}")
-        above[path[-1]] = _seen(value, kind) if path in values else _stand_in(kind)
+        if not is_read:
+            value = _stand_in(kind)
+        elif kind == "Set<String>":
+            value = list(cast("Iterable[str]", value))
+        above[path[-1]] = value
     return seen
 
 
@@ -107,10 +114,6 @@ def _is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def _seen(value: object, kind: ArgumentKind) -> object:
-    return list(cast("Iterable[str]", value)) if kind == "Set<String>" else value
 
 
 def _stand_in(kind: ArgumentKind) -> object:

@@ -6,6 +6,8 @@ From here on nothing knows the protocol.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from gateway_policies.kinds import Action, Kind
 from gateway_policies.principal import Principal
 
@@ -43,8 +45,7 @@ class Capability:
         return self.name if self.kind == "tool" else f"{self.kind}:{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One attempt by one principal on one capability.
 
     `arguments` are JSON values as parsed by our strict parser: big integers

@@ -10,7 +10,7 @@ Source: ATM Forum TM 4.0, virtual scheduling form of GCRA.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway_policies.budgets import Scope, matches, subjects_of
 from gateway_policies.call import Capability
@@ -39,6 +39,7 @@ class Rate:
     count: int
     period_s: int = 1
     burst: int = 1
+    interval_ns: int = field(init=False, compare=False, repr=False)  # between two calls at an even pace, never faster
 
     def __post_init__(self) -> None:
         if self.scope == "root":
@@ -49,11 +50,7 @@ class Rate:
             raise ValueError(f"count and burst of rate `{self.name}` must be from 1 to {MAX_COUNT}")
         if not 1 <= self.period_s <= MAX_PERIOD_S:
             raise ValueError(f"the period of rate `{self.name}` must be from 1 to {MAX_PERIOD_S} seconds")
-
-    @property
-    def interval_ns(self) -> int:
-        """Nanoseconds between two calls at an even pace, rounded up: never faster than asked for."""
-        return -(-self.period_s * SECOND_NS // self.count)
+        object.__setattr__(self, "interval_ns", -(-self.period_s * SECOND_NS // self.count))  # rounded up
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +112,9 @@ def step(arrival_ns: int, now_ns: int, rate: Rate) -> tuple[int, int]:
     With a wait of 0 the call may go. Otherwise the arrival time is unchanged, and the same
     call goes through after exactly that wait, and not a nanosecond earlier.
     """
-    arrival = max(arrival_ns, now_ns) + rate.interval_ns
-    wait_ns = arrival - rate.burst * rate.interval_ns - now_ns
+    interval_ns = rate.interval_ns
+    arrival = (arrival_ns if arrival_ns > now_ns else now_ns) + interval_ns
+    wait_ns = arrival - rate.burst * interval_ns - now_ns
     return (arrival_ns, wait_ns) if wait_ns > 0 else (arrival, 0)
 
 
@@ -141,21 +139,22 @@ class RateTable:
 
         Raises `OverRate` naming the rate with the longest wait, after which the call goes.
         """
+        arrivals = self._arrivals
         steps: list[tuple[str, int]] = []
         slowest: RateKey | None = None
         longest_ns = 0
         for key in keys:
-            arrival, wait_ns = step(self._arrivals.get(key.bucket, 0), now_ns, key.rate)
+            arrival, wait_ns = step(arrivals.get(key.bucket, 0), now_ns, key.rate)
             steps.append((key.bucket, arrival))
             if wait_ns > longest_ns:
                 slowest, longest_ns = key, wait_ns
         if slowest is not None:
             raise _over_rate(slowest, longest_ns)
         for bucket, arrival in steps:
-            self._arrivals[bucket] = arrival
-            self._arrivals.move_to_end(bucket)
-        while len(self._arrivals) > self._max_subjects:
-            self._arrivals.popitem(last=False)
+            arrivals[bucket] = arrival
+            arrivals.move_to_end(bucket)
+        while len(arrivals) > self._max_subjects:
+            arrivals.popitem(last=False)
 
 
 def _over_rate(key: RateKey, wait_ns: int) -> OverRate:

@@ -1,19 +1,22 @@
 """An agent's skills as MCP tools: the same policies, budgets and chains."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import orjson
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ElicitRequestParams, ElicitResult, TextContent
 from msgspec import Raw
 
 from agent_gateway.ports import UpstreamRequest
-from agent_gateway.upstreams.agent_tools import MAX_RESULT_BYTES
+from agent_gateway.upstreams.agent_outcome import MAX_RESULT_BYTES
 from support.agent_scenes import POLICY, agents_behind, caller
 from support.agent_servers import AgentServer
-from support.gateways import call, rpc
+from support.gateways import PUBLIC_URL, call, rpc
 from support.principals import ALICE
 from support.raw_agent import STREAM, card, http, raw_agent, saying
 from support.scenes import check_books, of_kind
@@ -71,19 +74,16 @@ async def test_policies_on_tools_hold_for_them(tmp_path: Path, worker: AgentServ
 
 
 @dataclass
-class Answering:
-    """A caller that answers questions, and keeps what it was told."""
+class Hearing:
+    """A caller that keeps what it was told."""
 
-    answer: bytes
-    asked: list[Any] = field(default_factory=list[Any])
     told: list[str] = field(default_factory=list[str])
 
     async def notify(self, method: str, params: Raw | None) -> None:
         self.told.append(f"{method} {orjson.loads(bytes(params or b'{}')).get('message')}")
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        self.asked.append((method, orjson.loads(bytes(params or b"{}"))["message"]))
-        return Raw(self.answer)
+    async def ask(self, method: str, params: Raw | None, progressed: object = None) -> Raw:
+        raise AssertionError(method)
 
 
 @pytest.mark.requirement("a2a.skills-as-tools")
@@ -99,13 +99,41 @@ async def test_what_the_agent_wants_to_know_is_put_to_the_caller(
     tmp_path: Path, worker: AgentServer, answer: bytes, said: str
 ) -> None:
     async with agents_behind(tmp_path, [worker.entry("worker", AS_TOOLS)]) as running:
-        upstream, sink = running.worker.gateway.snapshot.upstreams["worker"], Answering(answer)
+        upstream, sink = running.worker.gateway.snapshot.upstreams["worker"], Hearing()
         params = {"name": Raw(b'"ask"'), "arguments": Raw(b'{"message":"ask me"}')}
-        asking = UpstreamRequest("tools/call", params, ALICE, timeout_s=60, wants_progress=True)
-        done = await upstream.request(asking, sink)
-        assert sink.asked == [("elicitation/create", "more, please")]
+        declared = Raw(b'{"elicitation":{}}')
+        asking = UpstreamRequest(
+            "tools/call", params, ALICE, timeout_s=60, wants_progress=True, client_capabilities=declared
+        )
+        asked = orjson.loads(bytes((await upstream.request(asking, sink)).result or b""))
+        assert asked["inputRequests"]["answer"]["params"]["message"] == "more, please"
+        state = Raw(orjson.dumps(asked["requestState"]))
+        going_on = params | {"requestState": state, "inputResponses": Raw(b'{"answer":%b}' % answer)}
+        done = await upstream.request(replace(asking, params=going_on), sink)
         assert text_of(orjson.loads(bytes(done.result or b""))) == said
         assert "notifications/progress working" in sink.told
+
+
+@pytest.mark.requirement("a2a.skills-as-tools")
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_clients_of_both_eras_are_asked(
+    tmp_path: Path, worker: AgentServer, mode: Literal["legacy", "2026-07-28"]
+) -> None:
+    async def answer(context: Any, params: ElicitRequestParams) -> ElicitResult:
+        del context
+        return ElicitResult(action="accept", content={"answer": f"do {params.message}"})
+
+    async with (
+        agents_behind(tmp_path, [worker.entry("worker", AS_TOOLS)]) as running,
+        caller(running, "planner", "/mcp") as ana,
+        Client(
+            streamable_http_client(f"{PUBLIC_URL}/mcp", http_client=ana), mode=mode, elicitation_callback=answer
+        ) as client,
+    ):
+        result = await client.call_tool("worker__ask", {"message": "ask me"})
+        assert [block.text for block in result.content if isinstance(block, TextContent)] == ["more, please"]
+        assert not result.is_error
+        check_books(await running.settled())
 
 
 @pytest.mark.requirement("a2a.loops")
@@ -162,7 +190,7 @@ async def test_no_two_messages_have_the_same_id(tmp_path: Path) -> None:
         params = {"name": Raw(b'"ask"'), "arguments": Raw(b'{"message":"x"}')}
         asking = UpstreamRequest("tools/call", params, ALICE, timeout_s=60)
         for _ in range(2):  # the same object: what lies at one place in memory after another
-            await upstream.request(asking, Answering(b"{}"))
+            await upstream.request(asking, Hearing())
         ids = [orjson.loads(one.body)["params"]["message"]["messageId"] for one in agent.asked]
         assert len(set(ids)) == 2
 

@@ -20,6 +20,8 @@ from support.sources import ROOT
 VERSIONS: Final = ("2025-06-18", "2025-11-25", "2026-07-28")
 DIRECT: Final = "direct"
 CLIENT: Final = "client"
+AUTH: Final = "auth"
+TASKS_DIRECT: Final = "tasks-direct"
 LEGS: Final[Mapping[str, str]] = {
     DIRECT: "the fixture alone",
     "forwarder": "through the forwarder alone, which must change nothing",
@@ -28,7 +30,12 @@ LEGS: Final[Mapping[str, str]] = {
     "to-legacy": "through the gateway, the upstream speaks the handshake era only",
     "to-modern": "through the gateway, the upstream speaks 2026-07-28 only",
     CLIENT: "the gateway as the client of the suite's own servers",
+    AUTH: "the same, where they want a token of an authorization server",
+    TASKS_DIRECT: "the extension's scenarios: a server of tasks alone",
+    "tasks": "through the gateway, the upstream has the extension",
+    "tasks-to-legacy": "through the gateway, the upstream has the tasks of 2025-11-25",
 }
+TASK_LEGS: Final = frozenset(leg for leg in LEGS if leg.startswith("tasks"))  # in 2026-07-28 alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +57,12 @@ def world(folder: Path) -> Generator[World]:
             "to-legacy": stack.enter_context(_program("forwarder", "--to", str(fixture), "--refuse", "modern")),
             "to-modern": stack.enter_context(_program("forwarder", "--to", str(fixture), "--refuse", "legacy")),
         }
+        jobs = {kind: stack.enter_context(_program("task_fixture", kind)) for kind in ("modern", "legacy")}
         plain = stack.enter_context(_program("forwarder", "--to", str(fixture)))
         front = stack.enter_context(_program("forwarder", "--to", str(gate), "--header", token))
         config = folder / "gateway.yaml"
         credential = f"{{kind: api_key, id: {stored.id}, sha256: {stored.sha256}}}"
-        entries = "".join(upstream(name, port) for name, port in {"both": fixture, **shims}.items())
+        entries = "".join(upstream(name, port) for name, port in {"both": fixture, **shims, **jobs}.items())
         config.write_text(
             f"""version: 1
 data_dir: ./data
@@ -83,6 +91,9 @@ telemetry: {{logs: console, level: error}}
                 "server": f"{base}/servers/both/mcp",
                 "aggregate": f"{base}/mcp",
                 **{name: f"{base}/servers/{name}/mcp" for name in shims},
+                TASKS_DIRECT: f"http://127.0.0.1:{jobs['modern']}/mcp",
+                "tasks": f"{base}/servers/modern/mcp",
+                "tasks-to-legacy": f"{base}/servers/legacy/mcp",
             }
         )
 

@@ -17,11 +17,12 @@ from typing import Final
 
 from conformance import client_leg
 from conformance.expected import Verdict, judge, load, shrink
-from conformance.legs import CLIENT, DIRECT, LEGS, VERSIONS, world
-from conformance.suite import ENVIRONMENT, Check, Found, run_server
+from conformance.legs import AUTH, CLIENT, DIRECT, LEGS, TASK_LEGS, TASKS_DIRECT, VERSIONS, world
+from conformance.suite import ENVIRONMENT, TASKS, Check, Found, run_scenarios, run_server
 from demos.environments import EnvironmentFailed, ensure
 
 SKIPPED: Final = 75
+MODERN: Final = VERSIONS[-1]
 
 Results = dict[tuple[str, str], Verdict]
 
@@ -52,18 +53,24 @@ def main(argv: Sequence[str]) -> int:
 def _serve(legs: Sequence[str], versions: Sequence[str], folder: Path) -> Results:
     results: Results = {}
     direct: dict[str, Found] = {}
-    servers = [leg for leg in legs if leg not in (DIRECT, CLIENT)]
-    if servers or DIRECT in legs:
+    servers = [leg for leg in legs if leg not in (DIRECT, CLIENT, AUTH, *TASK_LEGS)]
+    of_tasks = [TASKS_DIRECT, *(leg for leg in legs if leg in TASK_LEGS and leg != TASKS_DIRECT)]
+    if servers or DIRECT in legs or TASK_LEGS.intersection(legs):
         with tempfile.TemporaryDirectory() as place, world(Path(place)) as found:
-            for version in versions:
+            for version in versions if servers or DIRECT in legs else ():
                 for leg in [DIRECT, *servers]:
                     run = _Run(leg, version, folder / leg / version, found.urls[leg])
                     results[leg, version] = verdict = run.judged(direct.get(version))
                     if leg == DIRECT:
                         direct[version] = verdict.found
-    if CLIENT in legs:
-        for version in versions:
-            results[CLIENT, version] = _Run(CLIENT, version, folder / CLIENT / version).judged(None)
+            alone: Found | None = None
+            for leg in of_tasks if MODERN in versions and TASK_LEGS.intersection(legs) else ():
+                run = _Run(leg, MODERN, folder / leg / MODERN, found.urls[leg])
+                results[leg, MODERN] = verdict = run.judged(alone)
+                alone = alone or verdict.found
+    for leg in (CLIENT, AUTH):
+        for version in versions if leg in legs else ():
+            results[leg, version] = _Run(leg, version, folder / leg / version).judged(None)
     return results
 
 
@@ -91,13 +98,18 @@ class _Run:
         return verdict
 
     def _all(self) -> Found:
+        if self.leg == AUTH:
+            names = [f"auth/{name}" for name in client_leg.AUTH_SCENARIOS[self.version]]
+            return client_leg.run(names, self.version, self.folder)
         if self.leg == CLIENT:
-            return client_leg.run(self.version, self.folder)
+            return client_leg.run(client_leg.SCENARIOS[self.version], self.version, self.folder)
+        if self.leg in TASK_LEGS:
+            return run_scenarios(self.url, self.version, self.folder, TASKS)
         return run_server(self.url, self.version, self.folder)
 
     def _alone(self, scenario: str) -> Found:
         folder = self.folder / "alone" / scenario
-        if self.leg == CLIENT:
+        if self.leg in (CLIENT, AUTH):
             return client_leg.alone(self.version, folder, scenario)
         return run_server(self.url, self.version, folder, scenario)
 
@@ -129,7 +141,7 @@ def _print_table(results: Results) -> None:
     versions = list(dict.fromkeys(version for _, version in results))
     print(f"\n{'passed/failed (known)':24}" + "".join(f"{version:>18}" for version in versions))
     for leg in legs:
-        cells = (_cell(results[leg, version]) for version in versions)
+        cells = (_cell(results[leg, version]) if (leg, version) in results else "" for version in versions)
         print(f"{leg:24}" + "".join(f"{cell:>18}" for cell in cells) + f"  {LEGS[leg]}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import cedarpy
+from msgspec import structs
 
 from gateway_policies.bundle import PolicyBundle, compile_bundle
 from gateway_policies.call import Call, Capability, CapabilityKey
@@ -102,7 +103,7 @@ def call(
 
 def listing(principal: Principal, capability: Capability) -> Call:
     """Return the question whether `principal` may see `capability`."""
-    return replace(call(principal, capability), action="list")
+    return structs.replace(call(principal, capability), action="list")
 
 
 def known(entity: Entity | None) -> Entity:

@@ -18,6 +18,7 @@ from support.task_jobs import OFFERS, POLL_MS, TTL_MS, Fault, Job, Json, Offer, 
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 MISSING: Final[Json] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+TASK_METHODS: Final = ("tasks/get", "tasks/update", "tasks/cancel")
 _META: Final = "io.modelcontextprotocol/"
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -86,6 +87,7 @@ class TaskServer:
         name = str(message.get("params", {}).get("name", ""))
         raw = self.odd.get(name) or self.odd.get(str(message["method"]))
         try:
+            _check_headers({name.decode(): value.decode() for name, value in scope["headers"]}, message)
             if message["method"] == "subscriptions/listen":
                 await self._listen(message, receive, send)
                 return
@@ -104,7 +106,7 @@ class TaskServer:
             return self.inside is None or "taskIds" in params.get("notifications", {})
         if method == "tools/call":
             return self.inside is None or (params.get("name") in self.offers)
-        return self.inside is None or str(method) in ("tasks/get", "tasks/update", "tasks/cancel")
+        return self.inside is None or method in TASK_METHODS
 
     async def _hand_in(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         assert self.inside is not None
@@ -121,13 +123,14 @@ class TaskServer:
         method, params = message["method"], message["params"]
         if method == "server/discover":
             capabilities: Json = {"tools": {}, "extensions": {EXTENSION: {}}}
-            return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, "resultType": "complete"}
+            hints: Json = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+            return {"supportedVersions": ["2026-07-28"], "capabilities": capabilities, **hints}
         if method == "tools/list":
             return {"tools": self.definitions(), "resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
         is_declared = EXTENSION in _capabilities(params).get("extensions", {})
         if method == "tools/call":
             return self._call(params, is_declared)
-        if method not in ("tasks/get", "tasks/update", "tasks/cancel"):
+        if method not in TASK_METHODS:
             raise Refused(-32601, "no such method", status=404)
         if not is_declared:
             raise Refused(-32021, "Missing required client capability", MISSING)
@@ -210,6 +213,13 @@ def _at_once(offer: Offer, job: Job, arguments: Json) -> Awaitable[Json]:
 
         return unasked()
     return run()
+
+
+def _check_headers(headers: Mapping[str, str], message: Json) -> None:
+    member = {"tools/call": "name", **dict.fromkeys(TASK_METHODS, "taskId")}.get(message["method"])
+    name = message["params"].get(member)
+    if headers.get("mcp-method") != message["method"] or (name is not None and headers.get("mcp-name") != name):
+        raise Refused(-32020, "the headers do not agree with the body")
 
 
 async def _ready(found: "Json | Awaitable[Json]") -> Json:

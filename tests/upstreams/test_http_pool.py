@@ -10,7 +10,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from agent_gateway.ports import HttpRequest
-from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings, target_of
+from agent_gateway.upstreams.h1_request import target_of
+from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from gateway_policies.refusal import UpstreamFailed, UpstreamUnreachable
 from support.http_pools import LOCAL, pool, post
 from support.raw_http import JSON_OK, Peer, answers, raw_server

@@ -32,11 +32,11 @@ def test_filled_lines_are_what_encoding_each_record_gives(
     assert lines.fit(decided, charges)
     sealed = records.SealedArguments("ab" * 32, number)
     decision = records.decision(call, decided, charges, sealed, "snap", "00-1-2-01")
-    assert lines.decision.fill(b"c" * 32, 12500, b"ab" * 32, number, b"00-1-2-01") == encoded(decision)
+    assert lines.decision.fill(number, b"ab" * 32, 12500, b"c" * 32, b"00-1-2-01") == encoded(decision)
     outcome = records.outcome(
         call, 7.0, "ok", "", records.Traffic(number, 3, 4), [(charge, charge.amount) for charge in charges]
     )
-    assert lines.outcome.fill(b"c" * 32, 7000, number, 3, 4) == encoded(outcome)
+    assert lines.outcome.fill(7000, number, 3, b"c" * 32, 4) == encoded(outcome)
 
 
 def test_lines_fit_the_very_decision_and_charges_only() -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from context_mesh.discovery.catalogs import from_api_catalog, from_backstage, from_kubernetes
 from context_mesh.discovery.exports import from_apigee, from_apim, from_kong
+from context_mesh.discovery.grading import graded
 from context_mesh.discovery.har import MAX_DEPTH, from_har, schema_of
 from context_mesh.discovery.proposal import MAX_PROPOSALS, WELL_KNOWN, Proposal, distinct, host_of, name_of
 from context_mesh.discovery.recognise import documents, recognise
+from context_mesh.openapi.tool import Risk
 
 ODD: list[object] = [None, 5, "x", [], {}, [None, 5], {"linkset": 5}, {"spec": []}, {"log": {"entries": [None, {}]}}]
 
@@ -266,3 +268,19 @@ def test_names_hosts_and_documents() -> None:
     assert recognise([{"openapi": "3.1.0"}]) == recognise([{"swagger": 2.0}]) == "openapi"
     assert recognise([{"linkset": []}]) == "api-catalog"
     assert WELL_KNOWN[0] == "/.well-known/api-catalog"
+
+
+@pytest.mark.parametrize(
+    ("description", "grade"),
+    [
+        ({"paths": {"/a": {"get": {}, "parameters": []}}}, Risk.READ),
+        ({"paths": {"/a": {"GET": {}}, "/b": {"post": {}}}}, Risk.CREATE),
+        ({"paths": {"/a": {"patch": {}}}}, Risk.WRITE),
+        ({"paths": {"/a": {"delete": {}}, "/b": 5}}, Risk.DESTROY),
+        ({"paths": []}, None),
+        (None, None),
+        ("openapi: 3.1.0", None),
+    ],
+)
+def test_what_was_found_is_graded_by_its_methods(description: object, grade: Risk | None) -> None:
+    assert graded(description) is grade

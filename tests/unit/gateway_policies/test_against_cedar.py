@@ -6,6 +6,7 @@ from itertools import product
 import cedarpy
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Call
@@ -187,7 +188,7 @@ def _as_cedar_sees_it(made: PolicyBundle, attempt: Call) -> Call:
     kept = {name: value for name, value in attempt.arguments.items() if (name,) in kinds}
     if kinds.get(("opts",)) == "Bool" and "opts" in kept:
         kept["opts"] = True  # policies only ask whether it is there
-    return replace(attempt, arguments=kept)
+    return structs.replace(attempt, arguments=kept)
 
 
 @FUZZ

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway_policies.bundle import MAX_MEMO, MAX_NEAR, compile_bundle
 from gateway_policies.call import Capability
@@ -126,7 +127,7 @@ def test_arguments_are_completed_where_some_may_be_used_here_and_now() -> None:
 
     def completing(capability: Capability, at: float = MONDAY_NOON) -> Decision:
         asked = call(PLANNER, capability, at=at, operation="completion/complete")
-        return made.decide(replace(asked, action="complete"))
+        return made.decide(structs.replace(asked, action="complete"))
 
     assert completing(LOG).is_permit
     assert not made.decide(call(PLANNER, LOG)).is_permit

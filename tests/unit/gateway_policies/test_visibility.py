@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway_policies.call import Capability, CapabilityKey
 from support.policy_worlds import (
@@ -133,7 +134,7 @@ def test_equal_names_of_two_kinds_are_two_things() -> None:
 
 def test_a_call_in_the_action_of_another_kind_is_denied() -> None:
     made = bundle("permit(principal, action, resource);")
-    assert made.decide(replace(call(PLANNER, SAME_NAME), action="call")).code == "policy_error"
+    assert made.decide(structs.replace(call(PLANNER, SAME_NAME), action="call")).code == "policy_error"
 
 
 def test_the_operation_is_part_of_the_question() -> None:
