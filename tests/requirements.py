@@ -275,6 +275,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "cli.read": Requirement("issue 3", "the command line reads resources and gets prompts as a named agent"),
     "mcp.asking.required": Requirement(
         "MCP 2026-07-28, errors",
         "a call that fails for want of a capability the client did not declare says which: -32021",
