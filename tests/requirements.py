@@ -32,6 +32,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.key-rotation": Requirement(
+        "issue 2.8", "the log's key changes by a record and a head of both keys; either verifies all of it"
+    ),
     "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
