@@ -32,6 +32,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.key-rotation": Requirement(
+        "issue 2.8", "the log's key changes by a record and a head of both keys; either verifies all of it"
+    ),
     "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
@@ -97,6 +100,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mesh.proposals": Requirement(
         "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
+    ),
+    "mesh.refetch": Requirement(
+        "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
@@ -275,6 +281,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "mcp.asking.required": Requirement(
+        "MCP 2026-07-28, errors",
+        "a call that fails for want of a capability the client did not declare says which: -32021",
+    ),
+    "mcp.asking.progress": Requirement(
+        "issue 3, 1", "a client's progress with a server's question reaches that server, and nobody else's does"
+    ),
+    "mcp.cancel.workers": Requirement("issue 3, 3", "a cancel ends its call whichever worker receives it"),
     "mcp.http-sse": Requirement(
         "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
     ),
