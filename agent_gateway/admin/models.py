@@ -300,6 +300,8 @@ class CheckpointShown(Shown):
 class Checkpoints(Shown):
     vkey: str
     """The public key that signs them; one named `name` also speaks for the logs `name/slot`."""
+    retired: list[str]
+    """Those that signed before it, newest first."""
     items: list[CheckpointShown]
 
 
