@@ -32,6 +32,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.key-rotation": Requirement(
+        "issue 2.8", "the log's key changes by a record and a head of both keys; either verifies all of it"
+    ),
     "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
@@ -97,6 +100,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mesh.proposals": Requirement(
         "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
+    ),
+    "mesh.refetch": Requirement(
+        "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
@@ -406,6 +412,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.push-fair": Requirement(
+        "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
+    ),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
     "a2a.tasks-as-mcp-tasks": Requirement(
         "issue 4.6", "a bridged agent's task is an MCP task of who follows tasks; who leaves a call cancels it"

@@ -91,7 +91,7 @@ class Capabilities(Shown):
     items: list[CapabilityShown]
 
 
-PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card"]
+PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card", "operations"]
 
 
 class PinShown(Shown):
@@ -300,6 +300,8 @@ class CheckpointShown(Shown):
 class Checkpoints(Shown):
     vkey: str
     """The public key that signs them; one named `name` also speaks for the logs `name/slot`."""
+    retired: list[str]
+    """Those that signed before it, newest first."""
     items: list[CheckpointShown]
 
 

@@ -5,7 +5,7 @@ results never in clear, only a keyed hash and sizes.
 
 Every record:
     v             1
-    kind          "decision", "outcome", "refusal" or "approval"
+    kind          "decision", "outcome", "refusal", "approval" or "key"
     at_ms         unix milliseconds
 
 decision    written before anything leaves
@@ -47,6 +47,10 @@ approval    an operator's word on a definition that was withheld, or on an API t
     upstream, what, name         whose definition: of which list, under which name of its own; of a `proposal` its
                                  name and place
     pin, replaces                its digest, and that of the one approved before; empty for none
+
+key         another key signs the log from here on
+    operator      who
+    from, to      the public keys, `name+id+key`
 """
 
 import hashlib
@@ -267,6 +271,11 @@ def approval(at: float, said: Verdict) -> Record:
         "pin": said.pin,
         "replaces": said.replaces,
     }
+
+
+def key_change(at: float, old: str, new: str, operator: str) -> Record:
+    """Return the record that announces another key of the log: public keys, `name+id+key`; `at` is unix seconds."""
+    return {"v": VERSION, "kind": "key", "at_ms": _ms(at), "operator": operator, "from": old, "to": new}
 
 
 def _principal(principal: Principal) -> Record:
