@@ -32,7 +32,5 @@ def _write(console: Console, found: list[DeadLetterShown]) -> None:
         console.print("no dead letters")
     for one in found:
         at = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        line = (
-            f"{at}  {one.tenant or '-'}  {one.agent or '-'}  task {one.task or '-'}  {one.why}  {one.size_bytes} bytes"
-        )
-        console.print(line, markup=False)
+        whose = f"{one.tenant or '-'}  {one.agent or '-'}  task {one.task or '-'}"
+        console.print(f"{at}  {whose}  {one.why}  {one.size_bytes} bytes", markup=False)

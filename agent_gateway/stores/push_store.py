@@ -47,7 +47,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An update that never arrived. `at` in unix seconds; of one that was kept by an older gateway only hook and reason.
+    """An update that never arrived. `at` in unix seconds; an older gateway kept hook and reason only.
 
     agent  the upstream whose update it is
     why    the code of the last failure
