@@ -284,6 +284,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "registry.mirror": Requirement(
+        "issue 3, 5",
+        "a registry that is followed keeps statuses current; approvals are ours, what left is marked, not lost",
+    ),
+    "registry.judged": Requirement(
+        "issue 3, 5", "an operator's word on a published server is recorded: who, what, before and after"
+    ),
+    "cli.read": Requirement("issue 3", "the command line reads resources and gets prompts as a named agent"),
     "mcp.asking.required": Requirement(
         "MCP 2026-07-28, errors",
         "a call that fails for want of a capability the client did not declare says which: -32021",

@@ -48,6 +48,16 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
             "call",
             "Call a tool as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
         ),
+        "read": Command(
+            "read",
+            "read",
+            "Read a resource as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
+        ),
+        "prompt": Command(
+            "read",
+            "prompt",
+            "Get a prompt as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
+        ),
         "token": Command(
             "token", "token", "Print an access token, signed with the keys of the data directory. Keep it out of logs."
         ),
