@@ -110,8 +110,7 @@ class Provisioner:
     def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         config = loaded.config
         toolsets = governance.toolsets_of(config)
-        flows = {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
-        catalog = assemble(joined([seen[name].part for name in kept], flows), toolsets)
+        catalog = assemble(joined([seen[name].part for name in kept], _steps_of(kept)), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
         world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
@@ -179,6 +178,11 @@ class Provisioner:
             by_pin[pin] = self._validators.get(pin) or _validator(bytes(entry.input_schema))
         self._validators = by_pin
         return {name: by_pin[entry.capability.pin] for name, entry in catalog.entries.items()}
+
+
+def _steps_of(kept: Mapping[str, Kept]) -> dict[str, Mapping[str, Sequence[tuple[str, str]]]]:
+    """Return what the workflows of each upstream may call."""
+    return {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
 
 
 def _validator(schema: bytes) -> Validator:
