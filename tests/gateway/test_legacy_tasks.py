@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 import pytest
 
-from gateway.test_tasks import ask, begun, code_of, until
+from gateway.test_tasks import ask, begun, body_of, code_of, told, until
 from support.gateways import TestGateway, gateway
 from support.legacy_client import LEGACY_VERSION, legacy_headers
 from support.legacy_task_server import CAPABILITIES, LegacyTaskServer, methods
@@ -60,6 +60,11 @@ class Session:
         self._id = response.headers["mcp-session-id"]
         self.capabilities = response.json()["result"]["capabilities"]
         return self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a message in it."""
+        return legacy_headers(self._id)
 
     async def ask(self, method: str, params: Mapping[str, object] | None = None) -> Json:
         """Send a request and return the whole answer."""
@@ -215,6 +220,35 @@ async def test_who_runs_no_tasks_is_asked_for_none(tmp_path: Path) -> None:
         plain = await session.call("jobs__slow_compute", {"label": "a"}, task={})
         assert plain["result"]["content"][0]["text"] == "computed a"
         assert "task" not in server.heard[-1]["params"]
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_a_legacy_session_hears_how_its_tasks_go(tmp_path: Path) -> None:
+    async with followed(tmp_path, LegacyTaskServer()) as (gate, server), gate.client(gate.token("planner")) as client:
+        session = await Session(client).open()
+        async with client.stream("GET", "/mcp", headers=session.headers) as stream:
+            task_id = (await session.begin("jobs__slow_compute", {"seconds": 60}))["taskId"]
+            lines = stream.aiter_lines()
+            first = await told(lines)
+            assert first["method"] == "notifications/tasks/status"
+            assert (first["params"]["taskId"], first["params"]["status"]) == (task_id, "working")
+            await session.ask("tasks/cancel", {"taskId": task_id})
+            assert (await told(lines))["params"]["status"] == "cancelled"
+        assert next(iter(server.jobs)) not in str(first)
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_a_modern_caller_hears_of_a_legacy_task(tmp_path: Path) -> None:
+    async with followed(tmp_path, LegacyTaskServer()) as (gate, _), gate.client(gate.token("planner")) as client:
+        task_id = (await begun(client, "jobs__failing_job"))["taskId"]
+        body, head = body_of("subscriptions/listen", {"notifications": {"taskIds": [task_id]}})
+        async with client.stream("POST", "/mcp", content=body, headers=head) as stream:
+            lines = stream.aiter_lines()
+            assert (await told(lines))["params"]["notifications"] == {"taskIds": [task_id]}
+            found = await told(lines)
+            while found["params"]["status"] != "completed":
+                found = await told(lines)
+            assert found["params"]["result"]["isError"] is True
 
 
 # --- driven here -----------------------------------------------------------------------------

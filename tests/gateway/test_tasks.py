@@ -1,7 +1,7 @@
 """The tasks extension through the gateway: whose a task is, what follows it, and what is refused."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -338,6 +338,56 @@ async def test_a_task_of_a_tool_that_is_hidden_now_looks_like_none(tmp_path: Pat
         assert await gate.worker.keeper.reload(gate.worker.gateway)
         hidden = await ask(client, "tasks/get", {"taskId": task_id})
         assert hidden["error"] == unknown["error"]
+
+
+async def told(lines: AsyncIterator[str]) -> Json:
+    """Return the next message of an event stream."""
+    async for line in lines:
+        if line.startswith("data: {"):
+            found: Json = msgspec.json.decode(line[6:])
+            return found
+    raise AssertionError("the stream ended")
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_who_listens_hears_of_its_own_tasks_and_no_others(tmp_path: Path) -> None:
+    async with followed(tmp_path) as (gate, server), gate.client(gate.token("planner")) as client:
+        mine = (await begun(client, "jobs__confirm_delete", {"filename": "f"}))["taskId"]
+        (native,) = server.jobs
+        async with gate.client(gate.token("twin")) as twin:
+            theirs = (await begun(twin, "jobs__slow_compute", {"seconds": 60}))["taskId"]
+        wanted = {"notifications": {"taskIds": [mine, theirs, native, "nothing"]}}
+        body, head = body_of("subscriptions/listen", wanted)
+        async with client.stream("POST", "/mcp", content=body, headers=head) as stream:
+            lines = stream.aiter_lines()
+            first = await told(lines)
+            assert first["method"] == "notifications/subscriptions/acknowledged"
+            assert first["params"]["notifications"] == {"taskIds": [mine]}
+            seen = [await told(lines)]
+            while seen[-1]["params"]["status"] != "input_required":
+                seen.append(await told(lines))
+            (key,) = seen[-1]["params"]["inputRequests"]
+            answers: Json = {key: {"action": "accept", "content": {}}}
+            await ask(client, "tasks/update", {"taskId": mine, "inputResponses": answers})
+            while seen[-1]["params"]["status"] != "completed":
+                seen.append(await told(lines))
+        assert {one["method"] for one in seen} == {"notifications/tasks"}
+        assert {one["params"]["taskId"] for one in seen} == {mine}
+        assert seen[-1]["params"]["result"]["content"][0]["text"] == "accept: f"
+        assert seen[-1]["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": 1}
+        assert "resultType" not in seen[-1]["params"]
+        listened = [one["params"] for one in server.heard if one["method"] == "subscriptions/listen"]
+        assert listened[-1]["notifications"] == {"taskIds": [native]}
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_who_declares_nothing_hears_of_no_task(tmp_path: Path) -> None:
+    async with followed(tmp_path) as (gate, _), gate.client(gate.token("planner")) as client:
+        wanted: Json = {"notifications": {"taskIds": []}}
+        assert (await ask(client, "subscriptions/listen", wanted, declared={}))["error"]["code"] == -32021
+        for odd in ("x", [7], [""], [f"t{n}" for n in range(65)]):
+            answer = await ask(client, "subscriptions/listen", {"notifications": {"taskIds": odd}})
+            assert answer["error"]["code"] == -32602
 
 
 async def _wait(job: Job, arguments: Mapping[str, Any]) -> Json:
