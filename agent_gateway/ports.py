@@ -167,6 +167,9 @@ class AskRefused(Exception):
         self.error = error
 
 
+Progressed = Callable[[msgspec.Raw], None]  # raw params of a caller's `notifications/progress`; must not block
+
+
 class Sink(Protocol):
     """Where messages of an upstream go while a request runs; awaiting is back-pressure."""
 
@@ -174,8 +177,10 @@ class Sink(Protocol):
         """Take one notification that belongs to the running request (progress, log)."""
         ...
 
-    async def ask(self, method: str, params: msgspec.Raw | None) -> msgspec.Raw:
+    async def ask(self, method: str, params: msgspec.Raw | None, progressed: "Progressed | None" = None) -> msgspec.Raw:
         """Put a question of the upstream (sampling, elicitation, roots) to the caller; return the raw result.
+
+        progressed  hears how the caller gets on with it, when the upstream wants to know
 
         May take as long as a person does. Raises `AskRefused`. Cancelling it withdraws the question.
         """

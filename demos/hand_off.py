@@ -40,6 +40,8 @@ permit (principal == Agent::"worker", action == Action::"message", resource == R
 @id("worker-asks-prices") @reason("the worker may ask what things cost, in somebody's name")
 permit (principal == Agent::"worker", action == Action::"call", resource == Tool::"prices__price")
 when { context.chain_depth > 0 };
+@id("ana-asks-prices") @reason("ana may ask what things cost herself")
+permit (principal == Agent::"ana", action == Action::"call", resource == Tool::"prices__price");
 """
 
 
@@ -61,8 +63,11 @@ class Scene:
 
     async def ask(self, text: str) -> dict[str, Any]:
         """Have ana ask the planner; return the JSON-RPC answer."""
-        path = "/a2a/planner"
-        params = {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": text}]}}
+        return await self.send("/a2a/planner", {"text": text})
+
+    async def send(self, path: str, part: Mapping[str, object]) -> dict[str, Any]:
+        """Have ana send a message to an agent; return the JSON-RPC answer."""
+        params = {"message": {"messageId": secrets.token_hex(8), "role": "ROLE_USER", "parts": [part]}}
         body = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params}
         headers = {"authorization": f"Bearer {await self.token(path)}", "a2a-version": "1.0"}
         async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
@@ -109,6 +114,7 @@ def set_scene(folder: Path, ports: list[int]) -> None:
         f"listeners: {{data: {{port: {data}}}, admin: {{port: {admin}}}}}\n"
         f"tenants: {{acme: {{}}}}\nagents:\n{people}"
         f"upstreams:\n{agents}  prices: {{command: {tools}, tools: {{'*': {{risk: 1, price_micros: 25}}}}}}\n"
+        "toolsets: {desk: {agent: {description: Says what things cost}}}\n"
         "policies: {files: [main.cedar]}\n"
         "budgets:\n  - {name: purse, scope: root, match: acme/ana, unit: micros, limit: 50, window: day}\n"
         "audit: {origin: hand-off.example}\ntelemetry: {logs: console, level: warning}\n",
@@ -178,6 +184,20 @@ async def play(scene: Scene) -> None:
     text = answer["result"]["task"]["artifacts"][0]["parts"][0]["text"]
     story.show([f"the worker calls the planner, which called it: {text}"])
     story.check("a loop is refused, in words that an agent can act on", holds="DELEGATION_LOOP" in text, seen=answer)
+
+    story.step("The tools are an agent too")
+    before = len(scene.calls())
+    answer = await scene.send("/a2a/desk", {"data": {"tool": "prices__price", "arguments": {"item": "tea"}}})
+    task = answer["result"]["task"]
+    text = task["artifacts"][0]["parts"][0]["text"]
+    story.show([f"ana asks the toolset `desk` with a data part: {text} ({task['status']['state']})"])
+    story.check("a message to a toolset is a call of its tool", holds=text == "tea: 4 crowns", seen=answer)
+    call = scene.calls()[before:]
+    story.check(
+        "decided and recorded like any call",
+        holds=[(one["action"], one["capability"]["name"]) for one in call] == [("call", "prices__price")],
+        seen=call,
+    )
 
     story.step("Nobody acts in somebody's name by saying so")
     token = await scene.token("/mcp")

@@ -98,6 +98,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.proposals": Requirement(
         "issue 5, 5", "what a scan finds waits for a word on it, is proposed once, and goes live by that word alone"
     ),
+    "mesh.refetch": Requirement(
+        "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -278,6 +281,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "mcp.asking.required": Requirement(
+        "MCP 2026-07-28, errors",
+        "a call that fails for want of a capability the client did not declare says which: -32021",
+    ),
+    "mcp.asking.progress": Requirement(
+        "issue 3, 1", "a client's progress with a server's question reaches that server, and nobody else's does"
+    ),
+    "mcp.cancel.workers": Requirement("issue 3, 3", "a cancel ends its call whichever worker receives it"),
     "mcp.http-sse": Requirement(
         "issue 3, 1", "clients of the transport of 2024-11-05 get every feature of their era on its one stream"
     ),
@@ -393,6 +404,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.push-fair": Requirement(
+        "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
+    ),
     "a2a.skills-as-tools": Requirement("issue 4", "an agent's skills are MCP tools where asked for, governed like any"),
     "a2a.tasks-as-mcp-tasks": Requirement(
         "issue 4.6", "a bridged agent's task is an MCP task of who follows tasks; who leaves a call cancels it"

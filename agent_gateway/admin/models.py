@@ -91,7 +91,7 @@ class Capabilities(Shown):
     items: list[CapabilityShown]
 
 
-PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card"]
+PinnedKind = Literal["tools", "prompts", "resources", "resource_templates", "card", "operations"]
 
 
 class PinShown(Shown):

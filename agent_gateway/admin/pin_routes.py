@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from agent_gateway.admin.models import PinJudged, PinShown
 from agent_gateway.admin.reading import Readers
 from agent_gateway.audit import records
+from agent_gateway.mesh.holding import OPERATIONS
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.keeper import Keeper
@@ -39,6 +40,8 @@ def pin_routes(gateway: Gateway, keeper: Keeper, data: DataDir, readers: Readers
         replaces = ""
         if said.verdict == "approved":
             replaces = await readers.read(lambda: store.approve(place, said.pin, operator, now))
+            if said.what == OPERATIONS:  # the folder of the API says what is served
+                await keeper.release(gateway, said.upstream, said.name, said.pin)
         else:
             await readers.read(lambda: store.reject(place, said.pin))
         verdict = records.Verdict(operator, said.verdict, said.upstream, said.what, said.name, said.pin, replaces)

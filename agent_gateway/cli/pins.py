@@ -17,7 +17,9 @@ UpstreamArgument = Annotated[str, typer.Argument(help="The upstream.")]
 NameArgument = Annotated[
     str, typer.Argument(help="Its own word for the tool, prompt or resource; the host of an agent's card.")
 ]
-WhatOption = Annotated[str, typer.Option("--what", help="tools, prompts, resources, resource_templates or card.")]
+WhatOption = Annotated[
+    str, typer.Option("--what", help="tools, prompts, resources, resource_templates, card, operations.")
+]
 PinOption = Annotated[str, typer.Option("--pin", help="The digest you looked at. Default: the one that waits now.")]
 
 

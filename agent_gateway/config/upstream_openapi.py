@@ -48,6 +48,9 @@ class OpenApiUpstream(Upstream):
     """Base URL; the paths of operations follow it. No call goes to another origin but those of `servers`."""
     spec: FilePath | None = None
     """Where its description comes from, a file, folder, archive or URL: for `mesh diff` to look at again."""
+    refetch_s: int = Field(default=0, ge=0, le=2_592_000)
+    """Seconds between two looks at `spec`. What changed without breaking anything is then served as it is now; what
+    might break or be unsafe is held, and waits in `agent-gateway pins`. 0: never by itself."""
     folder: FilePath | None = None
     """What was imported and approved. Default: `mesh/{name}`."""
     servers: Mapping[ServerUrl, HttpUrl] = Field(default={}, max_length=64)

@@ -70,7 +70,7 @@ def _method(client: Client, server: AuthServer) -> str:
     if client.method:
         return client.method
     taken = server.auth_methods or ("client_secret_basic",)  # what RFC 8414 says of servers that say nothing
-    for method in ("client_secret_basic", "client_secret_post"):
+    for method in ("client_secret_basic", "client_secret_post", "none"):
         if method in taken:
             return method
     raise UpstreamFailed("the authorization server takes no client secret", code="bad_metadata")

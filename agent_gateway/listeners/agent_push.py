@@ -113,7 +113,8 @@ async def _take(gateway: Gateway, snapshot: Snapshot, scope: Scope, receive: Rec
     if not await gateway.push.bind(hook, task):
         raise _nothing_here()
     await gateway.tasks.claim(hook.where, [Seen(one.task_id, one.context_id, one.state or "") for one in seen], [])
-    await gateway.push.accept(hook, body)
+    has_ended = any(one.state is not None and one.state.is_terminal for one in seen)
+    await gateway.push.accept(hook, body, is_last=has_ended)
 
 
 def _wrapped(body: bytes) -> bytes:

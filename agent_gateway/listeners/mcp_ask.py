@@ -17,14 +17,16 @@ from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_session import Session
 from agent_gateway.listeners.reply import Reply
-from agent_gateway.ports import AskRefused
+from agent_gateway.ports import AskRefused, Progressed
+from agent_gateway.runtime.asks import node_of
 from agent_gateway.upstreams.asking import NOT_SERVED
 from gateway_policies.refusal import BadRequest, Refusal
 from mcp_registry.protocol import envelope, progress
-from mcp_registry.protocol.envelope import Response
+from mcp_registry.protocol.envelope import Notification, Response
 from mcp_registry.protocol.inbound import declares
 from mcp_registry.protocol.questions import Question, may_be_asked
 
+_TOKEN: Final = "progressToken"  # noqa: S105 - the wire's word
 _NO_ANSWER: Final = -32001  # what SDKs say of a request that timed out
 _RELAYED: Final = frozenset({"notifications/elicitation/complete"})
 _NOT_OF_A_CALL: Final = frozenset(
@@ -48,6 +50,7 @@ class CallSink:
         self._reply = reply
         self._client = request.client
         self.token = progress.caller_token(request.message.meta)
+        self.missing: Question | None = None  # what the upstream wanted last of a client that did not declare it
 
     @property
     def can_ask(self) -> bool:
@@ -67,13 +70,16 @@ class CallSink:
         elif method not in _NOT_OF_A_CALL and self._knows_extensions():
             await self._pass_on(method, params)
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
         question = Question(method, {} if params is None else envelope.read_object(params))
-        if self._request.era == "modern" or not may_be_asked(question, self._client.capabilities):
+        if not may_be_asked(question, self._client.capabilities):
+            self.missing = question
             raise AskRefused(NOT_SERVED)
-        return await self.put(question)
+        if self._request.era == "modern":
+            raise AskRefused(NOT_SERVED)
+        return await self.put(question, progressed)
 
-    async def put(self, question: Question) -> Raw:
+    async def put(self, question: Question, progressed: Progressed | None = None) -> Raw:
         """Send a question to the legacy client behind this call and return the raw result that it posts.
 
         Raises `AskRefused` when it cannot be reached, answers with an error, or does not answer in time.
@@ -84,9 +90,10 @@ class CallSink:
         session = (inbound.principal.key, self._request.session_id)
         limit_s = inbound.snapshot.config.limits.answer_timeout_s
         try:
-            with inbound.gateway.asks.open(session) as (ask_id, answer):
+            with inbound.gateway.asks.open(session, progressed) as (ask_id, answer):
                 id_raw = envelope.write(ask_id)
-                await self._reply.event(envelope.request(id_raw, question.method, _ours(question)))
+                token = None if progressed is None else id_raw
+                await self._reply.event(envelope.request(id_raw, question.method, _ours(question, token)))
                 try:
                     async with asyncio.timeout(limit_s):
                         response = await answer
@@ -128,15 +135,28 @@ def take_answer(inbound: Inbound, session: Session, response: Response) -> None:
         )
 
 
-def _ours(question: Question) -> envelope.RawObject:
-    """Return the params for the client: the upstream's progress token is of no use to it."""
+def asked_at(message: Notification) -> str:
+    """Return the worker that wants to hear of a client's progress, empty for every other notification."""
+    return node_of(bytes(message.params.get(_TOKEN, b"null"))) if message.method == progress.PROGRESS else ""
+
+
+def take_progress(inbound: Inbound, session: Session, message: Notification) -> None:
+    """Pass on how a client gets on with a question; what is no progress of one of this session's is dropped."""
+    token = message.params.get(_TOKEN)
+    if token is not None:
+        asked = (inbound.principal.key, session.id)
+        inbound.gateway.asks.progress(asked, bytes(token), Raw(envelope.write(message.params)))
+
+
+def _ours(question: Question, token: bytes | None) -> envelope.RawObject:
+    """Return the params for the client, with a progress token of ours in place of the upstream's; None: without."""
     if "_meta" not in question.params:
         return question.params
     try:
         meta = envelope.read_object(question.params["_meta"])
     except msgspec.DecodeError:
         return envelope.edit(question.params, {"_meta": None})
-    kept = envelope.edit(meta, {"progressToken": None})
+    kept = envelope.edit(meta, {"progressToken": token})
     return envelope.edit(question.params, {"_meta": envelope.write(kept) if kept else None})
 
 

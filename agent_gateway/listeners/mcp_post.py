@@ -9,7 +9,7 @@ from typing import Final
 from agent_gateway.audit import records
 from agent_gateway.listeners import mcp_client, mcp_session, mcp_state
 from agent_gateway.listeners.inbound import Inbound
-from agent_gateway.listeners.mcp_ask import take_answer
+from agent_gateway.listeners.mcp_ask import asked_at, take_answer, take_progress
 from agent_gateway.listeners.mcp_client import Client
 from agent_gateway.listeners.mcp_compact import serve_compact
 from agent_gateway.listeners.mcp_error import render
@@ -44,7 +44,7 @@ async def serve_post(inbound: Inbound) -> None:
         return
     if isinstance(message, Response):
         assert session is not None
-        if await inbound.hand_over(node_of(message)):
+        if await inbound.hand_over(node_of(message.id)):
             return
         await _take_answer(inbound, session, message)
         return
@@ -54,6 +54,8 @@ async def serve_post(inbound: Inbound) -> None:
         await _refuse(inbound, message.id if isinstance(message, Request) else None, error, "modern")
         return
     if isinstance(message, Notification):
+        if session is not None and await inbound.hand_over(asked_at(message)):
+            return
         _take_notification(inbound, message, session)
         await send_bytes(inbound.send, 202, b"")
         return
@@ -134,7 +136,11 @@ async def _result(request: McpRequest, result: bytes, headers: tuple[tuple[bytes
 
 def _take_notification(inbound: Inbound, message: Notification, session: mcp_session.Session | None) -> None:
     """Act on what a client tells; what we do not know is taken and dropped, as the protocol asks."""
-    if message.method != progress.CANCELLED or session is None:
+    if session is None:
+        return
+    if message.method == progress.PROGRESS:
+        take_progress(inbound, session, message)
+    if message.method != progress.CANCELLED:
         return
     request_id = progress.cancelled_id(message.params)
     if request_id is not None:

@@ -22,6 +22,7 @@ from agent_gateway.listeners import mcp_state
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_state import RoundState
+from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import AskRefused, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.runtime.parked import Parked
@@ -113,7 +114,9 @@ async def converse(turn: Turn, upstream: Asked, outgoing: UpstreamRequest) -> Up
         call = Parked(turn.request.client.capabilities)
         call.begin(lambda sink: upstream.request(outgoing, sink))
         return await _take_turn(turn, call)
-    return as_asked(turn, await upstream.request(outgoing, turn.sink))
+    answer = await upstream.request(outgoing, turn.sink)
+    _require_asked(turn, answer, turn.sink.missing)
+    return as_asked(turn, answer)
 
 
 # --- legacy caller ---------------------------------------------------------------------------
@@ -228,12 +231,24 @@ async def _take_turn(turn: Turn, call: Parked) -> UpstreamAnswer:
     inbound = turn.request.inbound
     answer = await call.turn(turn.sink)
     if answer is not None:
+        _require_asked(turn, answer, call.missing)
         return as_asked(turn, answer)
     state = turn.next_state(is_parked=True)
     limit_s = inbound.snapshot.config.limits.answer_timeout_s
     inbound.gateway.parked.park(inbound.principal.key, state.name, call, limit_s)
     sealed = mcp_state.seal(turn.request, state, limit_s)
     return UpstreamAnswer("modern", result=questions.input_required(call.questions, sealed))
+
+
+def _require_asked(turn: Turn, answer: UpstreamAnswer, missing: Question | None) -> None:
+    """Refuse a call (-32021) that failed at a legacy upstream for want of an answer the client cannot give.
+
+    missing  what was asked and not declared; a call that succeeds without it is answered
+    """
+    if missing is None or missing.needs is None or answer.era == "modern":
+        return
+    if answer.result is None or is_tool_error(answer.result):
+        _require(turn, missing)
 
 
 def _require(turn: Turn, question: Question) -> None:

@@ -4,13 +4,9 @@ Describing a call and sending it on is all that is MCP's own here; what happens
 in between is `agent_gateway.pipeline.run`, the same for every kind of traffic.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
-
-import msgspec
-from msgspec import Raw
 
 from agent_gateway.listeners import mcp_rounds
 from agent_gateway.listeners.inbound import Inbound
@@ -23,6 +19,7 @@ from agent_gateway.listeners.mcp_task_ids import as_created, as_legacy_created
 from agent_gateway.listeners.mcp_task_ways import by_way, way_of
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.listeners.steps import StepsOf
+from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
@@ -158,21 +155,3 @@ def body_of(answer: UpstreamAnswer, exchange: Exchange, id_raw: bytes, reader: r
     if is_tool_error(answer.result):
         exchange.status = "tool_error"
     return envelope.response(id_raw, results.call_result(answer.result, answer.era, reader))
-
-
-class _Outcome(msgspec.Struct):
-    isError: object = False  # noqa: N815 - the wire's word
-
-
-_IS_ERROR = re.compile(rb'"isError"\s*:\s*true')
-_OUTCOME = msgspec.json.Decoder(_Outcome)
-
-
-def is_tool_error(result: Raw) -> bool:
-    """Say whether a raw `tools/call` result has `isError: true`."""
-    if _IS_ERROR.search(bytes(result)) is None:
-        return False
-    try:
-        return _OUTCOME.decode(result).isError is True
-    except msgspec.DecodeError:
-        return False

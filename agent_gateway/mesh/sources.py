@@ -62,10 +62,15 @@ async def from_url(url: str, *, allow_private: bool) -> Sources:
     """Return the description at a URL: one document, or an archive; raises like `ControlClient`."""
     async with ControlClient(EgressRules(allow_private=allow_private), timeout_s=FETCH_TIMEOUT_S) as client:
         response = await client.get(url, max_bytes=MAX_BYTES)
+    return from_body(url, response.body)
+
+
+def from_body(url: str, body: bytes) -> Sources:
+    """Return the description that a URL answered with; raises `BadRequest` like `from_path`."""
     name = PurePosixPath(urlsplit(url).path).name or "openapi.json"
     if name.endswith((".zip", ".tar.gz", ".tgz", ".tar")):
-        return from_members(unpacked(response.body, name), url, "")
-    return Sources(name, url, response.body, _nothing)
+        return from_members(unpacked(body, name), url, "")
+    return Sources(name, url, body, _nothing)
 
 
 def from_members(members: Mapping[str, bytes], origin: str, entry: str) -> Sources:

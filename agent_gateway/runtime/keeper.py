@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
+from agent_gateway.runtime.api_watch import ApiWatch
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import BadConfiguration, Provisioner, Seen, look_at, look_back
@@ -21,6 +22,7 @@ from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.runtime.watch import Watch
 from agent_gateway.snapshot import Snapshot
 from agent_gateway.telemetry.logs import log
+from gateway_policies.refusal import NotFound
 
 RETRY_MISSING_EVERY_S = 2.0
 LOOK_AGAIN_EVERY_S = 30.0
@@ -31,9 +33,15 @@ class Keeper:
     """Knows where the configuration is and what it became."""
 
     def __init__(
-        self, path: Path, provisioner: Provisioner, workers: int | None = None, pinning: Pinning | None = None
+        self,
+        path: Path,
+        provisioner: Provisioner,
+        workers: int | None = None,
+        pinning: Pinning | None = None,
+        apis: ApiWatch | None = None,
     ) -> None:
         self.path = path
+        self._apis = apis
         self._workers = workers
         self.last_problem = ""  # why the last reload was refused; empty when it was not
         self._provisioner = provisioner
@@ -144,6 +152,13 @@ class Keeper:
             again = await look_back(self.loaded, upstream, self._seen[upstream], self._pinning)
             self._seen = {**self._seen, upstream: again}
             gateway.swap(await self._provisioner.provision(self.loaded, self._kept, self._seen))
+
+    async def release(self, gateway: Gateway, upstream: str, operation: str, pin: str) -> None:
+        """Serve a held operation of an API as it is now; raises `NotFound` for what does not wait."""
+        if self._apis is None:
+            raise NotFound("no API is looked after here")
+        await self._apis.release(self.loaded, upstream, operation, pin)
+        await self.reload(gateway)
 
     def _is_away(self, name: str) -> bool:
         """Say whether an upstream is missing from the catalogue, or in it and down: only calls would try it again."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Raw
 
-from agent_gateway.ports import AskRefused, Sink, UpstreamAnswer
+from agent_gateway.ports import AskRefused, Progressed, Sink, UpstreamAnswer
 from agent_gateway.runtime.counting import Tally
 from agent_gateway.upstreams.asking import NOT_SERVED
 from gateway_policies.refusal import TooMuch
@@ -40,6 +40,7 @@ class Parked:
         self._numbers = count(1)
         self._waiting: dict[str, tuple[Question, asyncio.Future[Raw]]] = {}
         self._asked = asyncio.Event()
+        self.missing: Question | None = None  # the last one that the client did not declare
 
     def begin(self, work: Callable[[Sink], Coroutine[object, object, UpstreamAnswer]]) -> None:
         """Start the call; `work` gets the sink to give the upstream."""
@@ -111,9 +112,13 @@ class Parked:
         if self._sink is not None:
             await self._sink.notify(method, params)
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
+        del progressed  # a modern client tells nothing of the kind
         question = Question(method, {} if params is None else envelope.read_object(params))
-        if not may_be_asked(question, self._capabilities) or len(self._waiting) >= MAX_QUESTIONS:
+        if not may_be_asked(question, self._capabilities):
+            self.missing = question
+            raise AskRefused(NOT_SERVED)
+        if len(self._waiting) >= MAX_QUESTIONS:
             raise AskRefused(NOT_SERVED)
         key = f"{self._prefix}{next(self._numbers)}"
         future: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()

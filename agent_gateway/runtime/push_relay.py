@@ -8,7 +8,9 @@ arrive is tried again with growing pauses, and kept as a dead letter in the end.
 import asyncio
 import hmac
 import json
+import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,8 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
 from agent_gateway.ports import Clock
-from agent_gateway.stores.push_store import Delivery, Hook, PushStore
-from agent_gateway.stores.task_store import Where
+from agent_gateway.stores.push_store import Delivery, Hook, PushStore, Share
+from agent_gateway.stores.task_store import Owner, Where
+from agent_gateway.telemetry.logs import log
 from gateway_policies.refusal import BadRequest, Refusal, TooMuch, UpstreamFailed, UpstreamUnreachable
 
 PATH = "/a2a-push/"
@@ -30,7 +33,8 @@ FIRST_PAUSE_S = 1.0
 MAX_TRIES = 8  # about four minutes in all
 LEASE_S = 60.0
 POLL_S = 5.0  # how long an update of another worker may wait
-AT_ONCE = 16
+AT_ONCE = 64
+AT_ONCE_PER_OWNER = 4  # so that whose webhooks are slow waits for them alone
 TIMEOUT_S = 15.0
 MAX_ANSWER_BYTES = 64 * 1024
 
@@ -76,6 +80,7 @@ class PushRelay:
         self._clients: dict[bool, ControlClient] = {}  # by whether webhooks may be private; making one reads key files
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="push")
         self._nudge = asyncio.Event()
+        self._on_the_way: dict[asyncio.Task[None], Owner] = {}
 
     # --- registrations -----------------------------------------------------------------------
 
@@ -121,28 +126,60 @@ class PushRelay:
 
     # --- deliveries --------------------------------------------------------------------------
 
-    async def accept(self, hook: Hook, body: bytes) -> None:
-        """Take an update for delivery; raises `TooMuch` when too many wait."""
-        if not await self._run(lambda: self._store.add(hook.id, body, self._clock())):
+    async def accept(self, hook: Hook, body: bytes, *, is_last: bool = False) -> None:
+        """Take an update for delivery; raises `TooMuch` when too many wait.
+
+        is_last  the task has ended, and its webhook with it once this has been delivered
+        """
+        if not await self._run(lambda: self._store.add(hook.id, body, self._clock(), is_last=is_last)):
             raise TooMuch("too many updates wait for their webhooks", retry_after_s=10)
         self._nudge.set()
 
     async def run(self) -> None:
-        """Deliver what is due, for ever."""
-        while True:
-            self._nudge.clear()
-            if not await self.deliver_due():
+        """Deliver what is due, for ever; nobody waits for somebody else's webhook."""
+        try:
+            while True:
+                self._nudge.clear()
+                await self._begin_due()
                 try:
                     async with asyncio.timeout(min(POLL_S, self._first_pause_s)):
                         await self._nudge.wait()
                 except TimeoutError:
                     continue
+        finally:
+            for task in self._on_the_way:
+                task.cancel()
+            await asyncio.gather(*self._on_the_way, return_exceptions=True)
 
     async def deliver_due(self) -> int:
-        """Try everything that is due now once; return how much that was."""
-        due = await self._run(lambda: self._store.take(self._clock(), LEASE_S, AT_ONCE))
-        await asyncio.gather(*(self._deliver(one) for one in due))
-        return len(due)
+        """Try what is due now once; return how much that was."""
+        begun = await self._begin_due()
+        await asyncio.gather(*begun)
+        return len(begun)
+
+    async def _begin_due(self) -> Sequence[asyncio.Task[None]]:
+        counts = Counter(self._on_the_way.values())
+        room = AT_ONCE - len(self._on_the_way)
+        if room <= 0:
+            return ()
+        busy = frozenset(owner for owner, count in counts.items() if count >= AT_ONCE_PER_OWNER)
+        per_owner = AT_ONCE_PER_OWNER - max((counts[owner] for owner in counts if owner not in busy), default=0)
+        share = Share(room, per_owner, busy)
+        due = await self._run(lambda: self._store.take(self._clock(), LEASE_S, share))
+        return [self._begin(one) for one in due]
+
+    def _begin(self, delivery: Delivery) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._deliver(delivery))
+        self._on_the_way[task] = delivery.owner
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._on_the_way[task]
+        self._nudge.set()
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:  # the update is lent: it is due again by itself
+            log(logging.ERROR, "a delivery failed inside the gateway", why=type(fault).__name__)
 
     async def dead_letters(self) -> Sequence[tuple[str, str]]:
         """Return (hook, why) of what never arrived, newest first."""

@@ -31,6 +31,7 @@ from agent_gateway.listeners.deadlines import EdgeLimits, Refused
 from agent_gateway.listeners.serve import Listener, serving
 from agent_gateway.pipeline.services import Services
 from agent_gateway.ports import Clock
+from agent_gateway.runtime.api_watch import ApiWatch, watch_forever
 from agent_gateway.runtime.books import Books, DataDir, open_books
 from agent_gateway.runtime.chores import Chores
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
@@ -61,6 +62,7 @@ class Worker:
     books: Books
     data: DataDir
     watch: Watch
+    apis: ApiWatch
 
 
 @contextlib.asynccontextmanager
@@ -81,7 +83,8 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         keys, operator_keys = SigningKeys(data.keys, clock=clock), SigningKeys(data.operator_keys, clock=clock)
         guards = TokenGuards(used, Throttle(clock=clock))
         pinning = Pinning(PinStore(data.pins), clock)
-        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers, pinning)
+        apis = ApiWatch(PinStore(data.pins), clock)
+        keeper = Keeper(path, Provisioner(Keep(keys, operator_keys, guards, clock), clock), workers, pinning, apis)
         before = await asyncio.to_thread(fingerprint, loaded.watched)  # to start takes as long as upstreams are slow
         snapshot = await keeper.start()
         # Ids of calls and spans name things and guard nothing: fast chance, seeded from the system, is enough.
@@ -95,11 +98,13 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
         chores = Chores()
         chores.start("configuration and catalogue", lambda: keeper.keep(gateway, watch))
         chores.start("changes of lists", lambda: hear_list_changes(gateway, keeper.nudge))
+        if books.slot == "0" or loaded.config.workers == 1:  # one of them looks, for all
+            chores.start("descriptions of APIs", lambda: watch_forever(apis, lambda: keeper.loaded))
         chores.start("signs of life", lambda: gateway.active.keep_alive(KEEP_ALIVE_EVERY_S))
         chores.start("gauges", lambda: _observe(gateway))
         chores.start("key rotation", lambda: _rotate_keys(keys, sealer, key_life_s))
         try:
-            yield Worker(gateway, keeper, books, data, watch)
+            yield Worker(gateway, keeper, books, data, watch, apis)
         finally:
             await chores.aclose()
             await gateway.tool_tasks.aclose()

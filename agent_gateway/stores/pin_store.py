@@ -95,6 +95,24 @@ class PinStore:
             rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
             return dict(rows.fetchall())
 
+    def settle(self, upstream: str, kind: str, approved: Sequence[Pinned], at: float) -> None:
+        """Say what is approved of a list that something else keeps; what is not among it is not."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
+            before: Mapping[str, str] = dict(rows.fetchall())
+            now = {one.native for one in approved}
+            gone = [(upstream, kind, native) for native in before if native not in now]
+            db.executemany("DELETE FROM approved WHERE upstream = ? AND kind = ? AND native = ?", gone)
+            db.executemany(
+                "INSERT OR REPLACE INTO approved VALUES (?, ?, ?, ?, ?, ?, 'folder')",
+                [
+                    (upstream, kind, one.native, one.pin, one.definition, at)
+                    for one in approved
+                    if before.get(one.native) != one.pin
+                ],
+            )
+
     def wait(self, upstream: str, kind: str, held: Sequence[Pinned], at: float) -> None:
         """Remember what is withheld of one list now, and forget what no longer is; a rejection stays for its pin."""
         with self._open() as db:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent_gateway.stores.task_store import Where
+from agent_gateway.stores.task_store import Owner, Where
 
 MAX_HOOKS_PER_OWNER = 1000  # at one agent
 MAX_WAITING = 10_000  # deliveries, of all hooks
@@ -42,6 +42,21 @@ class Delivery:
     hook: str
     body: bytes
     tries: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much to take at once.
+
+    limit      updates in all
+    per_owner  of one owner: the first updates of everybody come before the second of anybody
+    busy       owners that have enough on their way
+    """
+
+    limit: int
+    per_owner: int
+    busy: frozenset[Owner] = frozenset()
 
 
 class PushStore(Protocol):
@@ -67,12 +82,18 @@ class PushStore(Protocol):
         """Forget a hook and what waits for it."""
         ...
 
-    def add(self, hook_id: str, body: bytes, now: float) -> bool:
-        """Queue an update; False when the hook is gone, or too many wait, in all or of its owner."""
+    def add(self, hook_id: str, body: bytes, now: float, *, is_last: bool = False) -> bool:
+        """Queue an update; False when the hook is gone, or too many wait, in all or of its owner.
+
+        is_last  the task has ended: the hook is forgotten once nothing waits for it any more
+        """
         ...
 
-    def take(self, now: float, lease_s: float, limit: int) -> Sequence[Delivery]:
-        """Take updates that are due; they are due again after `lease_s` unless they are done or put off."""
+    def take(self, now: float, lease_s: float, share: Share) -> Sequence[Delivery]:
+        """Take updates that are due; they are due again after `lease_s` unless they are done or put off.
+
+        Of one hook the oldest alone is taken: updates of a task arrive in order.
+        """
         ...
 
     def done(self, delivery: int) -> None:

@@ -1,7 +1,9 @@
 """Webhooks and what waits for them in one SQLite file; implements `PushStore`."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import cast
 
 from agent_gateway.stores.push_store import (
@@ -11,6 +13,7 @@ from agent_gateway.stores.push_store import (
     MAX_WAITING_PER_OWNER,
     Delivery,
     Hook,
+    Share,
 )
 from agent_gateway.stores.sqlite_file import Connect, SqliteFile, connect, number
 from agent_gateway.stores.task_store import Owner, Where
@@ -28,9 +31,21 @@ MIGRATIONS = (
     CREATE TABLE dead_letter (
         id INTEGER PRIMARY KEY, hook TEXT NOT NULL, body BLOB NOT NULL, why TEXT NOT NULL, at REAL NOT NULL);
     """,
+    "ALTER TABLE hook ADD COLUMN has_ended INTEGER NOT NULL DEFAULT 0",
 )
 _COLUMNS = "id, tenant, owner, agent, skill, task, config_id, sealed, created_at"
 _WAITING_OF_OWNER = "SELECT COUNT(*) FROM hook h JOIN delivery d ON d.hook = h.id WHERE h.tenant = ? AND h.owner = ?"
+# Bodies are read of what is taken alone: ranking must not carry them along.
+_DUE = """
+    SELECT id, hook, tenant, owner FROM (
+        SELECT d.id, d.hook, h.tenant, h.owner,
+            ROW_NUMBER() OVER (PARTITION BY h.tenant, h.owner ORDER BY d.id) AS place
+        FROM delivery d JOIN hook h ON h.id = d.hook
+        WHERE d.due <= ? AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.hook = d.hook AND o.id < d.id)
+        AND NOT EXISTS (SELECT 1 FROM json_each(?) b
+            WHERE json_extract(b.value, '$[0]') = h.tenant AND json_extract(b.value, '$[1]') = h.owner))
+    WHERE place <= ? ORDER BY place, id LIMIT ?
+"""
 _Row = tuple[str, str, str, str, str, str, str, bytes, float]
 
 
@@ -58,7 +73,7 @@ class SqlitePush:
             if count >= self._max_hooks:
                 return False
             values = (hook.id, *owned, where.skill, hook.task, hook.config_id, hook.sealed, hook.created_at)
-            db.execute("INSERT INTO hook VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            db.execute(f"INSERT INTO hook ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
         return True
 
     def bind(self, hook_id: str, task: str) -> bool:
@@ -85,7 +100,7 @@ class SqlitePush:
             db.execute("DELETE FROM hook WHERE id = ?", (hook_id,))
             db.execute("DELETE FROM delivery WHERE hook = ?", (hook_id,))
 
-    def add(self, hook_id: str, body: bytes, now: float) -> bool:
+    def add(self, hook_id: str, body: bytes, now: float, *, is_last: bool = False) -> bool:
         with self._file.transaction() as db:
             row = db.execute("SELECT tenant, owner FROM hook WHERE id = ?", (hook_id,)).fetchone()
             owner = cast("tuple[str, str] | None", row)
@@ -94,22 +109,20 @@ class SqlitePush:
             if number(db, _WAITING_OF_OWNER, *owner) >= self._max_waiting:
                 return False
             db.execute("INSERT INTO delivery (hook, body, tries, due) VALUES (?, ?, 0, ?)", (hook_id, body, now))
+            db.execute("UPDATE hook SET has_ended = MAX(has_ended, ?) WHERE id = ?", (is_last, hook_id))
         return True
 
-    def take(self, now: float, lease_s: float, limit: int) -> Sequence[Delivery]:
-        # Updates of one task must arrive in order: of each hook, the oldest alone is taken.
-        query = """
-            SELECT id, hook, body, tries FROM delivery d WHERE due <= ?
-            AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.hook = d.hook AND o.id < d.id) ORDER BY id LIMIT ?
-        """
+    def take(self, now: float, lease_s: float, share: Share) -> Sequence[Delivery]:
+        busy = json.dumps([[owner.tenant, owner.key] for owner in share.busy])
         with self._file.transaction() as db:
-            rows = cast("list[tuple[int, str, bytes, int]]", db.execute(query, (now, limit)).fetchall())
-            db.executemany("UPDATE delivery SET due = ? WHERE id = ?", [(now + lease_s, row[0]) for row in rows])
-        return [Delivery(*row) for row in rows]
+            values = (now, busy, share.per_owner, share.limit)
+            found = cast("list[tuple[int, str, str, str]]", db.execute(_DUE, values).fetchall())
+            db.executemany("UPDATE delivery SET due = ? WHERE id = ?", [(now + lease_s, row[0]) for row in found])
+            return [Delivery(id_, hook, *_sent(db, id_), Owner(tenant, owner)) for id_, hook, tenant, owner in found]
 
     def done(self, delivery: int) -> None:
         with self._file.transaction() as db:
-            db.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+            _remove(db, delivery)
 
     def put_off(self, delivery: int, due: float) -> None:
         with self._file.transaction() as db:
@@ -121,7 +134,7 @@ class SqlitePush:
                 "INSERT INTO dead_letter (hook, body, why, at) SELECT hook, body, ?, ? FROM delivery WHERE id = ?",
                 (why, now, delivery),
             )
-            db.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+            _remove(db, delivery)
             db.execute(
                 "DELETE FROM dead_letter WHERE id NOT IN (SELECT id FROM dead_letter ORDER BY id DESC LIMIT ?)",
                 (MAX_DEAD,),
@@ -139,6 +152,24 @@ class SqlitePush:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _sent(db: Connection, delivery: int) -> tuple[bytes, int]:
+    """Return body and failed tries of an update."""
+    row = db.execute("SELECT body, tries FROM delivery WHERE id = ?", (delivery,)).fetchone()
+    return cast("tuple[bytes, int]", row)
+
+
+def _remove(db: Connection, delivery: int) -> None:
+    """Forget an update, and its hook too when it was the last of a task that has ended."""
+    row = db.execute("SELECT hook FROM delivery WHERE id = ?", (delivery,)).fetchone()
+    if row is not None:
+        hook = cast("tuple[str]", row)[0]
+        db.execute("DELETE FROM delivery WHERE id = ?", (delivery,))
+        db.execute(
+            "DELETE FROM hook WHERE id = ? AND has_ended AND NOT EXISTS (SELECT 1 FROM delivery WHERE hook = ?)",
+            (hook, hook),
+        )
 
 
 def _hook(row: _Row) -> Hook:

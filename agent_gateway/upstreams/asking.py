@@ -7,14 +7,16 @@ answer may take is the sink's to say.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Raw
 
-from agent_gateway.ports import AskRefused, Sink
+from agent_gateway.ports import AskRefused, Progressed, Sink
 from agent_gateway.upstreams.speak import deadline
-from mcp_registry.protocol import envelope
+from gateway_policies.refusal import UpstreamFailed
+from mcp_registry.protocol import envelope, progress
 from mcp_registry.protocol.envelope import Request
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND
 
@@ -30,8 +32,8 @@ class _Nobody:
     async def notify(self, method: str, params: Raw | None) -> None:
         del method, params
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        del method, params
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
+        del method, params, progressed
         raise AskRefused(NOT_SERVED)
 
 
@@ -50,10 +52,10 @@ class Patient:
     async def notify(self, method: str, params: Raw | None) -> None:
         await self._sink.notify(method, params)
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
         self._limit.pause()
         try:
-            return await self._sink.ask(method, params)
+            return await self._sink.ask(method, params, progressed)
         finally:
             self._limit.resume()
 
@@ -81,8 +83,11 @@ def only_caller(running: Sequence[Running]) -> Running | None:
 
 
 def asked_of(running: Sequence[Running]) -> Sink:
-    """Return whom a question that names no request is for; nobody when that is not sure."""
-    asked = only_caller([one for one in running if one.may_be_asked])
+    """Return whom a question that names no request is for; nobody when that is not sure.
+
+    When nobody declared that it can be asked, it is the only caller there is, who refuses and hears of it.
+    """
+    asked = only_caller([one for one in running if one.may_be_asked] or running)
     return NOBODY if asked is None else asked.sink
 
 
@@ -127,11 +132,34 @@ class Questions:
     async def _answer(self, question: Request, sink: Sink) -> None:
         params = Raw(envelope.write(question.params)) if question.params else None
         try:
-            result = _PONG if question.method == "ping" else await sink.ask(question.method, params)
+            if question.method == "ping":
+                result = _PONG
+            else:
+                result = await sink.ask(question.method, params, self._progressed(question))
         except AskRefused as refused:
             await self._respond(envelope.failure(question.id, refused.error))
         else:
             await self._respond(envelope.response(question.id, result))
+
+    def _progressed(self, question: Request) -> Progressed | None:
+        """Return what tells the upstream how the caller gets on, by its token; None when it gave none."""
+        token = progress.caller_token(question.meta)
+        if token is None:
+            return None
+        sending: set[asyncio.Task[None]] = set()
+
+        def progressed(params: Raw) -> None:
+            if sending:
+                return  # the upstream is slow: what comes meanwhile is old news by then
+            task = asyncio.get_running_loop().create_task(self._tell(progress.progress(params, token)))
+            sending.add(task)
+            task.add_done_callback(sending.discard)
+
+        return progressed
+
+    async def _tell(self, body: bytes) -> None:
+        with suppress(UpstreamFailed):  # whoever waits for the request meets the same
+            await self._respond(body)
 
     def _forget(self, id_raw: bytes, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

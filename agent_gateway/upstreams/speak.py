@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway import VERSION
-from agent_gateway.ports import AskRefused, Heard, Listed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import AskRefused, Heard, Listed, Progressed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
 from mcp_registry.protocol import envelope, tasks
@@ -139,7 +139,7 @@ class Hearing:
         if method in CHANGES or method == tasks.CHANGED:
             self._heard(method, params)
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
         raise AskRefused(Raw(envelope.write({"code": METHOD_NOT_FOUND, "message": f"`{method}` is not served"})))
 
 

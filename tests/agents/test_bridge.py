@@ -82,7 +82,7 @@ class Hearing:
     async def notify(self, method: str, params: Raw | None) -> None:
         self.told.append(f"{method} {orjson.loads(bytes(params or b'{}')).get('message')}")
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: object = None) -> Raw:
         raise AssertionError(method)
 
 

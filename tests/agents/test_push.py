@@ -1,6 +1,8 @@
 """Push notifications: off unless asked for, and then relayed, so that neither side learns of the other."""
 
+import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,7 @@ import orjson
 import pytest
 
 from agent_gateway.egress.resolve import Address
-from agent_gateway.runtime.push_relay import PATH, PushRelay, Webhook, check_url
+from agent_gateway.runtime.push_relay import AT_ONCE_PER_OWNER, PATH, PushRelay, Webhook, check_url
 from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.task_store import Owner, Where
 from gateway_policies.refusal import BadRequest
@@ -194,6 +196,43 @@ async def test_what_does_not_arrive_is_tried_again_in_order_and_buried_in_the_en
                 hook.came = anyio.Event()
                 await hook.came.wait()
         assert [body for _, body in hook.got] == [first, first, first, second], "a redirect is followed nowhere"
+
+
+@pytest.mark.requirement("a2a.push-fair")
+async def test_one_slow_webhook_delays_nobody_elses(tmp_path: Path) -> None:
+    slow, came = anyio.Event(), anyio.Event()
+
+    async def hang(peer: Peer) -> None:
+        await peer.request()
+        slow.set()
+        await peer.until_closed()
+
+    async def take(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(b"HTTP/1.1 204 X\r\ncontent-length: 0\r\n\r\n")
+        came.set()
+
+    ana, ben = (Where(Owner("acme", name), "worker") for name in ("ana", "ben"))
+    async with raw_server(hang) as dead, raw_server(take) as alive:
+        relay = PushRelay(SqlitePush(tmp_path / "push.db"), bytes(32), time.time, 0.05)
+        running = asyncio.ensure_future(relay.run())
+        try:
+            for number in range(2 * AT_ONCE_PER_OWNER):
+                webhook = Webhook(dead.url("/"), is_private=True)
+                hook, _ = await relay.register(ana, f"t-{number}", "c", webhook)
+                await relay.accept(hook, UPDATE)
+            with anyio.fail_after(WAIT_S):
+                await slow.wait()
+                hook, _ = await relay.register(ben, "t-b", "c", Webhook(alive.url("/"), is_private=True))
+                await relay.accept(hook, UPDATE, is_last=True)
+                await came.wait()
+                while await relay.of_task(ben, "t-b"):
+                    pass  # it is forgotten with the last update of its task
+            assert len(dead.peers) <= AT_ONCE_PER_OWNER
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await relay.aclose()
 
 
 async def _somewhere(host: str, port: int) -> list[Address]:

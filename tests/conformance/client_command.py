@@ -21,6 +21,7 @@ from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from conformance import client_auth
 from support.gateways import PUBLIC_URL, gateway
 from support.scenes import FILES, world
 
@@ -139,4 +140,8 @@ async def drive(url: str, scenario: str, version: str) -> None:
 
 if __name__ == "__main__":
     environ = os.environ
-    anyio.run(drive, sys.argv[-1], environ["MCP_CONFORMANCE_SCENARIO"], environ["MCP_CONFORMANCE_PROTOCOL_VERSION"])
+    asked = (sys.argv[-1], environ["MCP_CONFORMANCE_SCENARIO"], environ["MCP_CONFORMANCE_PROTOCOL_VERSION"])
+    if asked[1].startswith("auth/"):
+        anyio.run(client_auth.drive, *asked, orjson.loads(environ.get("MCP_CONFORMANCE_CONTEXT") or "{}"))
+    else:
+        anyio.run(drive, *asked)

@@ -20,6 +20,7 @@ from support.sources import ROOT
 VERSIONS: Final = ("2025-06-18", "2025-11-25", "2026-07-28")
 DIRECT: Final = "direct"
 CLIENT: Final = "client"
+AUTH: Final = "auth"
 TASKS_DIRECT: Final = "tasks-direct"
 LEGS: Final[Mapping[str, str]] = {
     DIRECT: "the fixture alone",
@@ -29,6 +30,7 @@ LEGS: Final[Mapping[str, str]] = {
     "to-legacy": "through the gateway, the upstream speaks the handshake era only",
     "to-modern": "through the gateway, the upstream speaks 2026-07-28 only",
     CLIENT: "the gateway as the client of the suite's own servers",
+    AUTH: "the same, where they want a token of an authorization server",
     TASKS_DIRECT: "the extension's scenarios: a server of tasks alone",
     "tasks": "through the gateway, the upstream has the extension",
     "tasks-to-legacy": "through the gateway, the upstream has the tasks of 2025-11-25",

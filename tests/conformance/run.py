@@ -17,7 +17,7 @@ from typing import Final
 
 from conformance import client_leg
 from conformance.expected import Verdict, judge, load, shrink
-from conformance.legs import CLIENT, DIRECT, LEGS, TASK_LEGS, TASKS_DIRECT, VERSIONS, world
+from conformance.legs import AUTH, CLIENT, DIRECT, LEGS, TASK_LEGS, TASKS_DIRECT, VERSIONS, world
 from conformance.suite import ENVIRONMENT, TASKS, Check, Found, run_scenarios, run_server
 from demos.environments import EnvironmentFailed, ensure
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 def _serve(legs: Sequence[str], versions: Sequence[str], folder: Path) -> Results:
     results: Results = {}
     direct: dict[str, Found] = {}
-    servers = [leg for leg in legs if leg not in (DIRECT, CLIENT, *TASK_LEGS)]
+    servers = [leg for leg in legs if leg not in (DIRECT, CLIENT, AUTH, *TASK_LEGS)]
     of_tasks = [TASKS_DIRECT, *(leg for leg in legs if leg in TASK_LEGS and leg != TASKS_DIRECT)]
     if servers or DIRECT in legs or TASK_LEGS.intersection(legs):
         with tempfile.TemporaryDirectory() as place, world(Path(place)) as found:
@@ -68,9 +68,9 @@ def _serve(legs: Sequence[str], versions: Sequence[str], folder: Path) -> Result
                 run = _Run(leg, MODERN, folder / leg / MODERN, found.urls[leg])
                 results[leg, MODERN] = verdict = run.judged(alone)
                 alone = alone or verdict.found
-    if CLIENT in legs:
-        for version in versions:
-            results[CLIENT, version] = _Run(CLIENT, version, folder / CLIENT / version).judged(None)
+    for leg in (CLIENT, AUTH):
+        for version in versions if leg in legs else ():
+            results[leg, version] = _Run(leg, version, folder / leg / version).judged(None)
     return results
 
 
@@ -98,15 +98,18 @@ class _Run:
         return verdict
 
     def _all(self) -> Found:
+        if self.leg == AUTH:
+            names = [f"auth/{name}" for name in client_leg.AUTH_SCENARIOS[self.version]]
+            return client_leg.run(names, self.version, self.folder)
         if self.leg == CLIENT:
-            return client_leg.run(self.version, self.folder)
+            return client_leg.run(client_leg.SCENARIOS[self.version], self.version, self.folder)
         if self.leg in TASK_LEGS:
             return run_scenarios(self.url, self.version, self.folder, TASKS)
         return run_server(self.url, self.version, self.folder)
 
     def _alone(self, scenario: str) -> Found:
         folder = self.folder / "alone" / scenario
-        if self.leg == CLIENT:
+        if self.leg in (CLIENT, AUTH):
             return client_leg.alone(self.version, folder, scenario)
         return run_server(self.url, self.version, folder, scenario)
 

@@ -94,6 +94,7 @@ def test_what_a_redirect_says_twice_is_not_taken_and_strange_errors_are_not_repe
             ("client_secret_basic",),
             {"client_id": "id", "client_secret": "s3cret"},
         ),
+        (Client("id", "s3cret"), ("none",), {"client_id": "id"}),
         (Client("id"), ("client_secret_basic",), {"client_id": "id"}),
     ],
 )

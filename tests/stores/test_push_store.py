@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agent_gateway.stores.push_store import Hook, PushStore
+from agent_gateway.stores.push_store import Hook, PushStore, Share
 from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.task_store import Owner, Where
+from support.memory_push import MemoryPush
 
 STORES: Mapping[str, Callable[[Path], PushStore]] = {
+    "memory": lambda path: MemoryPush(max_hooks=3, max_waiting=3),
     "sqlite": lambda path: SqlitePush(path / "push.db", max_hooks=3, max_waiting=3),
 }
 ANA, BEN = (Where(Owner("acme", name), "worker") for name in ("ana", "ben"))
+SHARE = Share(10, 10)
 HOOK = Hook("h1", ANA, "t1", "c1", b"sealed", 1.0)
 
 
@@ -56,24 +59,24 @@ def test_updates_of_a_hook_come_in_order_and_of_two_hooks_at_once(store: PushSto
         store.put(replace(HOOK, id=name, config_id=name))
     for name, body in (("h1", b"1"), ("h1", b"2"), ("h2", b"3")):
         assert store.add(name, body, 1.0)
-    taken = store.take(1.0, 60.0, 10)
+    taken = store.take(1.0, 60.0, SHARE)
     assert [one.body for one in taken] == [b"1", b"3"]
-    assert store.take(1.0, 60.0, 10) == [], "they are lent"
+    assert store.take(1.0, 60.0, SHARE) == [], "they are lent"
     store.done(taken[0].id)
-    assert [one.body for one in store.take(1.0, 60.0, 10)] == [b"2"]
-    assert [one.body for one in store.take(61.0, 60.0, 10)] == [b"2", b"3"], "a worker that dies loses none"
+    assert [one.body for one in store.take(1.0, 60.0, SHARE)] == [b"2"]
+    assert [one.body for one in store.take(61.0, 60.0, SHARE)] == [b"2", b"3"], "a worker that dies loses none"
 
 
 def test_a_failed_update_waits_and_is_buried_in_the_end(store: PushStore) -> None:
     store.put(HOOK)
     store.add("h1", b"1", 1.0)
-    (first,) = store.take(1.0, 60.0, 10)
+    (first,) = store.take(1.0, 60.0, SHARE)
     store.put_off(first.id, 5.0)
-    assert store.take(4.0, 60.0, 10) == []
-    (second,) = store.take(5.0, 60.0, 10)
+    assert store.take(4.0, 60.0, SHARE) == []
+    (second,) = store.take(5.0, 60.0, SHARE)
     assert second.tries == 1
     store.bury(second.id, "gone", 6.0)
-    assert (store.take(999.0, 60.0, 10), list(store.dead())) == ([], [("h1", "gone")])
+    assert (store.take(999.0, 60.0, SHARE), list(store.dead())) == ([], [("h1", "gone")])
 
 
 def test_what_is_forgotten_takes_its_updates_with_it(store: PushStore) -> None:
@@ -81,9 +84,9 @@ def test_what_is_forgotten_takes_its_updates_with_it(store: PushStore) -> None:
         store.put(replace(HOOK, id=name, config_id=name, created_at=at))
         store.add(name, b"x", 1.0)
     store.prune(5.0)
-    assert [one.hook for one in store.take(1.0, 1.0, 10)] == ["h2"]
+    assert [one.hook for one in store.take(1.0, 1.0, SHARE)] == ["h2"]
     store.drop("h2")
-    assert (store.get("h2"), store.take(99.0, 1.0, 10)) == (None, [])
+    assert (store.get("h2"), store.take(99.0, 1.0, SHARE)) == (None, [])
 
 
 def test_what_waits_for_one_owner_takes_nobody_elses_room(store: PushStore) -> None:
@@ -92,3 +95,32 @@ def test_what_waits_for_one_owner_takes_nobody_elses_room(store: PushStore) -> N
     store.put(replace(HOOK, id="b", where=BEN))
     assert [store.add(name, b"x", 1.0) for name in ("h1", "h2", "h1", "h2", "b")] == [True, True, True, False, True]
     assert not store.add("nobody", b"x", 1.0)
+
+
+def test_everybodys_first_update_comes_before_anybodys_second(store: PushStore) -> None:
+    for name, where in (("a1", ANA), ("a2", ANA), ("a3", ANA), ("b1", BEN)):
+        assert store.put(replace(HOOK, id=name, config_id=name, where=where))
+        assert store.add(name, name.encode(), 1.0)
+    assert [one.hook for one in store.take(1.0, 60.0, Share(10, 2, frozenset({BEN.owner})))] == ["a1", "a2"]
+    assert [(one.hook, one.owner) for one in store.take(1.0, 60.0, Share(2, 10))] == [
+        ("a3", ANA.owner), ("b1", BEN.owner),
+    ]  # fmt: skip
+    assert [one.hook for one in store.take(99.0, 60.0, Share(2, 2))] == ["a1", "b1"]
+
+
+def test_a_hook_is_forgotten_with_the_last_update_of_its_task(store: PushStore) -> None:
+    store.put(HOOK)
+    assert store.add("h1", b"last", 1.0, is_last=True)
+    assert store.add("h1", b"one more", 1.0)
+    for body in (b"last", b"one more"):
+        assert store.get("h1") is not None
+        (taken,) = store.take(1.0, 60.0, SHARE)
+        assert taken.body == body
+        store.done(taken.id)
+    assert store.get("h1") is None
+    store.put(HOOK)
+    store.add("h1", b"lost", 1.0, is_last=True)
+    (taken,) = store.take(1.0, 60.0, SHARE)
+    store.bury(taken.id, "gone", 1.0)
+    assert (store.get("h1"), list(store.dead())) == (None, [("h1", "gone")])
+    store.done(taken.id)

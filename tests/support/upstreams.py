@@ -45,7 +45,7 @@ class KeepingSink:
         self.messages.append((method, orjson.loads(bytes(params)) if params is not None else None))
         self.first.set()
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
+    async def ask(self, method: str, params: Raw | None, progressed: object = None) -> Raw:
         self.asked.append((method, orjson.loads(bytes(params)) if params is not None else None))
         if self.answer is None:
             raise AskRefused(Raw(b'{"code":-32601,"message":"ask somebody else"}'))

@@ -118,7 +118,7 @@ async def test_a_slow_sink_slows_the_upstream() -> None:
             await self.gate.wait()
             self.count += 1
 
-        async def ask(self, method: str, params: Raw | None) -> Raw:
+        async def ask(self, method: str, params: Raw | None, progressed: object = None) -> Raw:
             raise AssertionError(method)
 
     async with raw_server(modern(answer)) as server, open_http(http_settings(server.url())) as upstream:
