@@ -1,22 +1,21 @@
 """The tasks extension through the gateway: whose a task is, what follows it, and what is refused."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import msgspec
 import pytest
 
-from support.gateways import META, VERSION, TestGateway, gateway
+from support.gateways import TestGateway, gateway
 from support.scenes import FILES, check_books, world
+from support.task_clients import ask, begun, body_of, code_of, told, until
 from support.task_jobs import Job, Json, Offer, text
 from support.task_server import EXTENSION, TaskServer, served
 
-DECLARED: Json = {"extensions": {EXTENSION: {}}}
 RULES = 'tools: {"*": {risk: 1, read_only: true, price_micros: 100}}'
 
 
@@ -32,54 +31,6 @@ async def followed(
             ]
             async with gateway(folder, world(entries, more), **{**FILES, **files}) as gate:
                 yield gate, server
-
-
-def body_of(method: str, params: Mapping[str, object], declared: object = DECLARED) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of one modern request."""
-    meta = {**META, "io.modelcontextprotocol/clientCapabilities": declared}
-    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
-    head = {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": VERSION,
-        "mcp-method": method,
-    }
-    name = params.get("name", params.get("taskId"))
-    return msgspec.json.encode(message), head if name is None else {**head, "mcp-name": str(name)}
-
-
-async def ask(
-    client: httpx2.AsyncClient,
-    method: str,
-    params: Mapping[str, object],
-    *,
-    declared: object = DECLARED,
-    path: str = "/mcp",
-) -> Json:
-    """Send one modern request and return the whole JSON-RPC answer."""
-    body, head = body_of(method, params, declared)
-    answer: Json = (await client.post(path, content=body, headers=head)).json()
-    return answer
-
-
-def code_of(answer: Json) -> str:
-    """Return the code of our own refusal."""
-    return str(answer["error"]["data"]["agent-gateway/refusal"]["code"])
-
-
-async def begun(client: httpx2.AsyncClient, name: str, arguments: Json | None = None, *, path: str = "/mcp") -> Json:
-    """Call a tool that runs as a task; return the task."""
-    answer = await ask(client, "tools/call", {"name": name, "arguments": arguments or {}}, path=path)
-    assert answer["result"]["resultType"] == "task", answer
-    return answer["result"]
-
-
-async def until(client: httpx2.AsyncClient, task_id: str, *statuses: str) -> Json:
-    """Poll a task until it has one of these statuses."""
-    while True:
-        found = (await ask(client, "tasks/get", {"taskId": task_id}))["result"]
-        if found["status"] in statuses:
-            return found
 
 
 @pytest.mark.requirement("mcp.tasks.extension")
@@ -338,15 +289,6 @@ async def test_a_task_of_a_tool_that_is_hidden_now_looks_like_none(tmp_path: Pat
         assert await gate.worker.keeper.reload(gate.worker.gateway)
         hidden = await ask(client, "tasks/get", {"taskId": task_id})
         assert hidden["error"] == unknown["error"]
-
-
-async def told(lines: AsyncIterator[str]) -> Json:
-    """Return the next message of an event stream."""
-    async for line in lines:
-        if line.startswith("data: {"):
-            found: Json = msgspec.json.decode(line[6:])
-            return found
-    raise AssertionError("the stream ended")
 
 
 @pytest.mark.requirement("mcp.tasks.told")
