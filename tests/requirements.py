@@ -32,6 +32,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 1", "nothing is forwarded before its decision record is durable"
     ),
     "audit.one-outcome": Requirement("DESIGN 1", "every call has exactly one outcome record, however it ends"),
+    "audit.key-rotation": Requirement(
+        "issue 2.8", "the log's key changes by a record and a head of both keys; either verifies all of it"
+    ),
     "audit.consistency": Requirement("RFC 9162 2.1.4", "a log is proved to have only grown since a head that was kept"),
     "audit.edge-refusals": Requirement(
         "issue 2, bad input",
@@ -281,6 +284,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "registry.mirror": Requirement(
+        "issue 3, 5",
+        "a registry that is followed keeps statuses current; approvals are ours, what left is marked, not lost",
+    ),
+    "registry.judged": Requirement(
+        "issue 3, 5", "an operator's word on a published server is recorded: who, what, before and after"
+    ),
+    "cli.read": Requirement("issue 3", "the command line reads resources and gets prompts as a named agent"),
     "mcp.asking.required": Requirement(
         "MCP 2026-07-28, errors",
         "a call that fails for want of a capability the client did not declare says which: -32021",

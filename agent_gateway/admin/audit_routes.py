@@ -16,7 +16,8 @@ from agent_gateway.admin.models import CallShown, Checkpoints, CheckpointShown, 
 from agent_gateway.admin.reading import Readers, Streams
 from agent_gateway.audit.prove import prove
 from agent_gateway.audit.reader import Criteria, Entry, Tail, checkpoints, find, log_paths, page
-from agent_gateway.runtime.books import DataDir, signer_of
+from agent_gateway.audit.rotation import vkeys
+from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.gateway import Gateway
 from gateway_policies.refusal import BadRequest, NotFound, Refusal, TooMuch
 
@@ -43,7 +44,7 @@ class Wanted(BaseModel):
     tenant: Text = None
     agent: Text = None
     capability: Text = None
-    kind: Literal["decision", "outcome", "refusal", "approval"] | None = None
+    kind: Literal["decision", "outcome", "refusal", "approval", "key"] | None = None
     effect: Literal["permit", "forbid"] | None = None
     code: Text = None
     call: Text = None
@@ -105,8 +106,9 @@ def _checkpoints(router: APIRouter, gateway: Gateway, data: DataDir, readers: Re
     async def latest() -> Checkpoints:
         """The last signed heads of each log, newest first, and the key that checks them."""
         origin = gateway.snapshot.config.audit.origin
-        vkey = await readers.read(lambda: signer_of(data, origin).verifier.vkey)
-        return Checkpoints(vkey=vkey, items=await readers.read(lambda: latest_checkpoints(data.audit)))
+        vkey, *retired = await readers.read(lambda: vkeys(data.keys, origin))
+        items = await readers.read(lambda: latest_checkpoints(data.audit))
+        return Checkpoints(vkey=vkey, retired=retired, items=items)
 
 
 @dataclass(frozen=True, slots=True)

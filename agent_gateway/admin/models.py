@@ -300,7 +300,23 @@ class CheckpointShown(Shown):
 class Checkpoints(Shown):
     vkey: str
     """The public key that signs them; one named `name` also speaks for the logs `name/slot`."""
+    retired: list[str]
+    """Those that signed before it, newest first."""
     items: list[CheckpointShown]
+
+
+class DeadLetterShown(Shown):
+    """An update of a task that its webhook never took."""
+
+    at: float
+    """Unix seconds: when it was given up."""
+    tenant: str
+    agent: str
+    """The upstream whose update it is."""
+    task: str
+    why: str
+    """The code of the last failure."""
+    size_bytes: int
 
 
 class ConfigShown(Shown):

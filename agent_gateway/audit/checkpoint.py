@@ -91,9 +91,13 @@ class Signer:
 
     def sign(self, size: int, root: bytes) -> str:
         """Return the note that says: the first `size` records of this log have `root`."""
-        text = Checkpoint(self.name, size, root).text
-        signature = b64encode(self.verifier.key_id + self.key.sign(text.encode())).decode()
-        return f"{text}\n\u2014 {self.name} {signature}\n"
+        return self.sign_too(Checkpoint(self.name, size, root).text + "\n")
+
+    def sign_too(self, note: str) -> str:
+        """Return `note` with this key's signature after those that it has."""
+        text, _, _ = note.partition("\n\n")
+        signature = b64encode(self.verifier.key_id + self.key.sign(f"{text}\n".encode())).decode()
+        return f"{note}\u2014 {self.name} {signature}\n"
 
 
 def parse_vkey(vkey: str) -> Verifier:

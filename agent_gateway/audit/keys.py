@@ -1,12 +1,13 @@
 """The audit log's keys on disk: made at first start, readable by their owner only.
 
 Making one is atomic: of several workers that start together one wins and the
-others read what it wrote. Nothing here ever replaces a key.
+others read what it wrote. What replaces a key is `rotation`.
 """
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -66,17 +67,35 @@ def _read(path: Path) -> bytes:
 def _make(path: Path, content: bytes) -> None:
     """Write a new file that appears whole or not at all, and never over another."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _draft(path, content) as draft, suppress(FileExistsError):
+        os.link(draft, path)
+    sync_folder(path.parent)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole, durably, in place of what is there; raises `OSError`."""
+    with _draft(path, text.encode()) as draft:
+        draft.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def _draft(path: Path, content: bytes) -> Generator[Path]:
+    """Write `content` beside `path`, durably, for its owner only; what the block leaves of it goes."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable; raises `OSError`."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

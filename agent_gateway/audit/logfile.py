@@ -131,10 +131,14 @@ class LogFile:
         self.size += len(lines)
         self._leaves += leaves
 
-    def checkpoint(self, at_ms: int) -> None:
-        """Sign the tree as it is and keep the note durably; raises `sqlite3.Error`."""
+    def checkpoint(self, at_ms: int, successor: Signer | None = None) -> None:
+        """Sign the tree as it is and keep the note durably; raises `sqlite3.Error`.
+
+        successor  signs it too: whoever knows one of the two keys can go on with the other
+        """
         frontier = self.frontier
         note = self._signer.sign(frontier.size, frontier.root)
+        note = note if successor is None else successor.sign_too(note)
         self._connection.execute(
             "INSERT INTO checkpoint(size, at, frontier, note) VALUES (?, ?, ?, ?)",
             (frontier.size, at_ms, b"".join(frontier.nodes), note),

@@ -5,7 +5,7 @@ results never in clear, only a keyed hash and sizes.
 
 Every record:
     v             1
-    kind          "decision", "outcome", "refusal" or "approval"
+    kind          "decision", "outcome", "refusal", "approval" or "key"
     at_ms         unix milliseconds
 
 decision    written before anything leaves
@@ -47,6 +47,10 @@ approval    an operator's word on a definition that was withheld, or on an API t
     upstream, what, name         whose definition: of which list, under which name of its own; of a `proposal` its
                                  name and place
     pin, replaces                its digest, and that of the one approved before; empty for none
+
+key         another key signs the log from here on
+    operator      who
+    from, to      the public keys, `name+id+key`
 """
 
 import hashlib
@@ -238,10 +242,14 @@ def refusal(at: float, code: str, status: int, origin: Origin, principal: Princi
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an operator said of a definition."""
+    """What an operator said of a definition, or of a published server.
+
+    what, name     of a server: `server` or `server-status`, and `NAME VERSION`; `upstream` is empty then
+    pin, replaces  what holds from now on and what held before: digests, or words for a server
+    """
 
     operator: str
-    verdict: Literal["approved", "rejected"]
+    verdict: Literal["approved", "rejected", "set"]
     upstream: str
     what: str
     name: str
@@ -263,6 +271,11 @@ def approval(at: float, said: Verdict) -> Record:
         "pin": said.pin,
         "replaces": said.replaces,
     }
+
+
+def key_change(at: float, old: str, new: str, operator: str) -> Record:
+    """Return the record that announces another key of the log: public keys, `name+id+key`; `at` is unix seconds."""
+    return {"v": VERSION, "kind": "key", "at_ms": _ms(at), "operator": operator, "from": old, "to": new}
 
 
 def _principal(principal: Principal) -> Record:

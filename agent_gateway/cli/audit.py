@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,12 +23,14 @@ from agent_gateway.audit.export import export as export_lines
 from agent_gateway.audit.prove import prove as prove_call
 from agent_gateway.audit.prove import prove_growth
 from agent_gateway.audit.reader import Criteria, Entry, checkpoints, find, follow, log_paths
+from agent_gateway.audit.rotation import vkeys
 from agent_gateway.audit.verify import Report
 from agent_gateway.audit.verify import verify as verify_target
 from agent_gateway.cli.files import write_private
 from agent_gateway.cli.local import data_dir
 from agent_gateway.cli.session import Failure, JsonOption, Session, emit, session_of, stdout
-from agent_gateway.runtime.books import signer_of
+from agent_gateway.identity.operators import LOCAL_SUBJECT
+from agent_gateway.runtime.books import rotate_audit_key
 
 POLL_EVERY_S: Final = 0.3
 MAX_LAST: Final = 10_000
@@ -102,7 +105,7 @@ def verify(
     kept = [_text(path) for path in checkpoint or ()]
     with _readable():
         try:
-            report = verify_target(target or _directory(session), vkey or [own_vkey(session)], kept)
+            report = verify_target(target or _directory(session), vkey or own_vkeys(session), kept)
         except ValueError as error:
             raise Failure(f"cannot verify: {error}", exit_code=2) from None
     data: dict[str, object] = {"ok": report.is_ok, **asdict(report)}
@@ -158,7 +161,7 @@ def checkpoint(
     if not notes:
         raise Failure("there is no signed head yet" if name in paths else f"there is no log `{name}`")
     size, note = notes[-1]
-    data: dict[str, object] = {"log": name, "size": size, "note": note, "vkey": own_vkey(session)}
+    data: dict[str, object] = {"log": name, "size": size, "note": note, "vkey": own_vkeys(session)[0]}
     if out is not None:
         write_private(out, note)
     emit(
@@ -197,13 +200,29 @@ def export(
         emit(data, as_json=as_json, text=lambda console: console.print(f"wrote {count} lines to {out}"))
 
 
-def own_vkey(session: Session) -> str:
-    """Return the public key of the data directory's log; raises `Failure` when there is none."""
+@app.command("rotate-key")
+def rotate_key(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Sign the log with a new key from now on, while no gateway runs. Give auditors the new public key.
+
+    Each log says so in a record, under a checkpoint that both keys sign: whoever trusts either can verify all of it.
+
+    Example: `agent-gateway audit rotate-key --json`
+    """
+    session = session_of(context)
+    before = own_vkeys(session)
+    loaded = session.load()
+    new = rotate_audit_key(data_dir(loaded), loaded.config.audit.origin, time.time, LOCAL_SUBJECT).verifier.vkey
+    data: dict[str, object] = {"ok": True, "vkey": new, "retired": before}
+    emit(data, as_json=as_json, text=lambda console: console.print(new))
+
+
+def own_vkeys(session: Session) -> list[str]:
+    """Return the public keys of the data directory's log, the latest first; raises `Failure` when there is none."""
     loaded = session.load()
     data = data_dir(loaded)
     if not (data.keys / "audit.pem").exists():
         raise Failure("the data directory holds no audit key", hint="give the public key with --vkey")
-    return signer_of(data, loaded.config.audit.origin).verifier.vkey
+    return vkeys(data.keys, loaded.config.audit.origin)
 
 
 def _directory(session: Session) -> Path:
@@ -253,6 +272,8 @@ def line_of(entry: Entry) -> str:
     """Return one record as a line for people."""
     record = entry.record
     at = datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    if record.get("kind") == "key":
+        return f"{at} key      {record.get('operator', '-')}: another key, {record.get('to', '?')}"
     principal, capability = _member(record, "principal"), _member(record, "capability")
     who = f"{record.get('tenant', principal.get('tenant', '-'))}/{record.get('agent', principal.get('id', '-'))}"
     what = capability.get("name", record.get("capability", record.get("route", "")))

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from agent_gateway.admin.models import ConfigShown, Findings
 from agent_gateway.audit.reader import log_paths, records, size
+from agent_gateway.audit.rotation import vkeys
 from agent_gateway.audit.verify import verify
 from agent_gateway.cli.asking import Running, Source, source_of
 from agent_gateway.cli.further_checks import check_agents, check_policies
@@ -23,7 +24,7 @@ from agent_gateway.config.listeners import Listener
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.listeners.serve import bind
-from agent_gateway.runtime.books import DataDir, signer_of
+from agent_gateway.runtime.books import DataDir
 
 MAX_VERIFIED: Final = 200_000  # records; a longer log is left to `audit verify`
 MIN_FREE_BYTES: Final = 256 * 1024 * 1024
@@ -144,7 +145,7 @@ def _audit(loaded: Loaded, data: DataDir) -> Iterator[Finding]:
         if total > MAX_VERIFIED:
             yield Finding("warn", "audit", f"{total} records are too many to verify here", "run `audit verify`")
             return
-        report = verify(data.audit, [signer_of(data, loaded.config.audit.origin).verifier.vkey])
+        report = verify(data.audit, vkeys(data.keys, loaded.config.audit.origin))
     except (sqlite3.Error, ValueError) as error:
         yield Finding("fail", "audit", f"the log cannot be read: {error}", "run `audit verify`")
         return

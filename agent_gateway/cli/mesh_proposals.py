@@ -28,7 +28,10 @@ def ls(
     everything: Annotated[bool, typer.Option("--all", help="Those that were judged, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the proposals that wait for a word."""
+    """List the proposals that wait for a word.
+
+    Example: `agent-gateway mesh proposals ls --all`
+    """
     found = [one for one in _store(session_of(context)).all() if everything or one.state == "pending"]
     data: dict[str, object] = {"proposals": [_told(one) for one in found]}
     emit(data, as_json=as_json, text=lambda console: _write(console, found))
@@ -36,7 +39,10 @@ def ls(
 
 @app.command("approve")
 def approve(context: typer.Context, name: NameArgument, digest: DigestOption = "", as_json: JsonOption = False) -> None:
-    """Approve a proposal: say that it may be imported. A draft that it holds is written beside the configuration."""
+    """Approve a proposal: say that it may be imported. A draft that it holds is written beside the configuration.
+
+    Example: `agent-gateway mesh proposals approve pets`
+    """
     session = session_of(context)
     kept = _judged(session, name, digest, "approved")
     source = kept.spec
@@ -60,7 +66,10 @@ def approve(context: typer.Context, name: NameArgument, digest: DigestOption = "
 
 @app.command("reject")
 def reject(context: typer.Context, name: NameArgument, digest: DigestOption = "", as_json: JsonOption = False) -> None:
-    """Reject a proposal: it is not proposed again unless it changes."""
+    """Reject a proposal: it is not proposed again unless it changes.
+
+    Example: `agent-gateway mesh proposals reject pets`
+    """
     kept = _judged(session_of(context), name, digest, "rejected")
     data: dict[str, object] = {"rejected": kept.name, "digest": kept.digest}
     emit(data, as_json=as_json, text=lambda console: console.print(f"rejected: {kept.name}"))

@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_gateway.audit import keys
+from agent_gateway.audit import keys, rotation
 from agent_gateway.audit.checkpoint import Signer
 from agent_gateway.audit.log import AuditLog
-from agent_gateway.audit.reader import records_after
+from agent_gateway.audit.reader import log_paths, records_after
 from agent_gateway.audit.records import Seal
 from agent_gateway.audit.writer import Limits as LogLimits
 from agent_gateway.config.operations import Audit
@@ -23,7 +23,7 @@ from agent_gateway.runtime.chores import Chores
 from agent_gateway.stores.leased_ledger import LeasedLedger
 from agent_gateway.stores.recover_dead import recover_dead
 from agent_gateway.stores.recovery import RecordsAfter
-from agent_gateway.stores.slots import acquire_slot
+from agent_gateway.stores.slots import acquire_slot, take_every_slot
 from agent_gateway.stores.sqlite_ledger import SqliteLedger
 from agent_gateway.telemetry.logs import log
 from gateway_policies.refusal import Unavailable
@@ -107,7 +107,20 @@ class Books:
 
 def signer_of(data: DataDir, origin: str) -> Signer:
     """Return the signer of this gateway's checkpoints; makes the key at first start."""
-    return Signer(origin, keys.signing_key(data.keys / "audit.pem"))
+    return rotation.signer(data.keys, origin)
+
+
+def rotate_audit_key(data: DataDir, origin: str, clock: Clock, operator: str) -> Signer:
+    """Have every log of a gateway that does not run signed with a new key from now on; return its signer.
+
+    Raises `Unavailable` when a worker runs, or a key or log cannot be used.
+    """
+    slots = take_every_slot(data.slots)
+    try:
+        return rotation.rotate(data.keys, origin, log_paths(data.audit), clock, operator)
+    finally:
+        for slot in slots:
+            slot.close()
 
 
 def journal(data: DataDir, slot: str) -> RecordsAfter:

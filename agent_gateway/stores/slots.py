@@ -64,6 +64,22 @@ def take_slot(directory: Path, name: str) -> Slot | None:
     return Slot(name, lock)
 
 
+def take_every_slot(directory: Path, max_slots: int = MAX_SLOTS) -> list[Slot]:
+    """Take all slots, so that no worker runs or starts; the caller closes them.
+
+    Raises `Unavailable` while a living process holds one.
+    """
+    taken: list[Slot] = []
+    for number in range(max_slots):
+        slot = take_slot(directory, str(number))
+        if slot is None:
+            for one in taken:
+                one.close()
+            raise Unavailable("a gateway runs on this data", hint="stop it first")
+        taken.append(slot)
+    return taken
+
+
 def recoverable_slots(directory: Path, in_use: Iterable[str]) -> list[Slot]:
     """Take those slots of `in_use` whose process is gone; the caller recovers and closes each.
 

@@ -1,8 +1,9 @@
 """Cards are signed anew with our key, and cards of agents count only when a trusted key signed them whole."""
 
 import base64
+import hmac
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from support.agent_scenes import agents_behind, caller, rpc
 from support.agent_servers import AgentServer
 from support.gateways import PUBLIC_URL
 from support.raw_agent import http, raw_agent, saying
+from support.raw_http import Peer, raw_server
 from support.tokens import ec
 
 UNSIGNED = "eyJhbGciOiJub25lIiwia2lkIjoiYWdlbnQtMSJ9"  # alg: none, kid: agent-1
@@ -74,16 +76,36 @@ async def test_only_a_card_that_a_trusted_key_signed_whole_is_served(tmp_path: P
             "a name of no key": signed_with(key, "agent-2", plain),
             "a member that nobody signed": {**good, "sneak": True},
             "changed afterwards": {**good, "description": "better"},
+            "a public key as a secret": with_public_key_as_secret(key, plain),
             "no algorithm": {
                 **plain,
                 "signatures": [{"protected": "eyJhbGciOiJub25lIiwia2lkIjoiYWdlbnQtMSJ9", "signature": ""}],
             },
         }
-        for what, served in bad.items():
-            agent.card = orjson.dumps(served)
-            async with agents_behind(tmp_path, [entry]) as running, caller(running, "planner") as ana:
-                assert (await ana.get(CARD)).status_code == 404, what
-                assert "not signed" in running.worker.gateway.snapshot.missing["worker"], what
+        async with raw_server(_unasked) as elsewhere:
+            bad["keys that the card itself names"] = signatures.sign(
+                plain, Header("ES256", "agent-9", elsewhere.url("/jwks")), _es256(other)
+            )
+            for what, served in bad.items():
+                agent.card = orjson.dumps(served)
+                async with agents_behind(tmp_path, [entry]) as running, caller(running, "planner") as ana:
+                    assert (await ana.get(CARD)).status_code == 404, what
+                    assert "not signed" in running.worker.gateway.snapshot.missing["worker"], what
+            assert elsewhere.peers == [], "what a card names is never fetched"
+
+
+async def _unasked(peer: Peer) -> None:
+    raise AssertionError(peer)
+
+
+def _es256(key: ECKey) -> Callable[[bytes], bytes]:
+    return lambda data: JWSRegistry.algorithms["ES256"].sign(data, key)
+
+
+def with_public_key_as_secret(key: ECKey, value: Mapping[str, object]) -> dict[str, Any]:
+    """Return a card with a MAC under a key that everybody knows: what a careless verifier takes for a signature."""
+    secret = key.as_pem(private=False)
+    return signatures.sign(value, Header("HS256", "agent-1"), lambda data: hmac.digest(secret, data, "sha256"))
 
 
 async def test_a_key_set_that_is_none_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from agent_gateway.config.load import load
 from demos.stage import free_ports
+from support.prefork import GATEWAY, command
 from support.sources import ROOT, files
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -94,7 +95,7 @@ class Shell:
         uvx.chmod(0o700)
         paths = os.pathsep.join(str(ROOT / part) for part in (".", "policies", "a2a"))
         self._env = {**os.environ, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": paths}
-        self._program = [sys.executable, "-m", "agent_gateway.cli.main"]
+        self._program = [*command(GATEWAY)]
 
     def run(self, words: list[str]) -> str:
         """Run one command to its end and return its output; it must end as it says."""

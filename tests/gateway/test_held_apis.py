@@ -104,7 +104,6 @@ upstreams:
 policies: {{files: [main.cedar]}}
 """
         now = [time.time()]
-        files = {"main__cedar": POLICY, "planner__secret": "correct horse battery"}
         async with gateway(
             folder, config, lambda: now[0], main__cedar=POLICY, planner__secret="correct horse battery"
         ) as running:

@@ -1,5 +1,6 @@
 """Agents and clients of A2A that nobody here wrote: nothing fails through the gateway that does not fail without it."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from support.a2a_peers import AGENTS, CLIENTS, agent, run_client
-from support.agent_scenes import POLICY
+from support.a2a_peers import AGENTS, CLIENTS, JUDGE, agent, run_client
+from support.agent_scenes import POLICY, V1, agents_behind, all_there, caller
+from support.agent_servers import start_agent
 from support.processes import Process, process
 from support.scenes import check_books, of_kind, world
 
@@ -38,6 +40,30 @@ async def test_every_client_finds_in_an_agent_what_it_finds_without_us(tmp_path:
             assert await gate.stop() == 0
             check_books(gate.records())
             assert of_kind(gate.records(), "decision")
+
+
+@pytest.mark.requirement("a2a.card-signatures")
+@pytest.mark.parametrize("entry", [", serve: ['1.0']", ", card_shape: dual"])
+async def test_the_javascript_sdk_takes_our_signatures_and_no_others(tmp_path: Path, entry: str) -> None:
+    if not JUDGE.is_here:
+        pytest.skip(f"not made: {JUDGE.environment}; see demos/environments.py")
+    toolset = "toolsets:\n  desk: {agent: {}}\n"
+    with anyio.fail_after(300), start_agent() as worker:
+        async with agents_behind(tmp_path, [worker.entry("worker", entry + ", as_tools: true")], toolset) as running:
+            await all_there(running)
+            for path in ("/a2a/worker", "/a2a/desk"):
+                async with caller(running, "planner", path) as ana:
+                    card = (await ana.get(f"{path}/.well-known/agent-card.json", headers=V1)).json()
+                    keys = (await ana.get("/oauth/jwks")).json()["keys"]
+                assert await judged(card, keys) == "holds"
+                assert (await judged({**card, "description": "better"}, keys)).startswith("refused")
+
+
+async def judged(card: Mapping[str, Any], keys: object) -> str:
+    """Return what the JavaScript SDK says of a card."""
+    told = json.dumps({"card": card, "keys": keys}).encode()
+    done = await anyio.run_process(JUDGE.argv(), input=told, check=False)
+    return (done.stdout.splitlines() or [done.stderr[-400:]])[-1].decode()
 
 
 async def both(client: str, url: str, ours: str, token: str) -> tuple[dict[str, Any], dict[str, Any]]:

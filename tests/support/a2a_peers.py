@@ -54,6 +54,9 @@ AGENTS: Mapping[str, Peer] = {
 }
 
 
+JUDGE = Peer("a2a-js", _script("js_verify.mjs"))  # of cards' signatures
+
+
 def _ours(binding: str) -> Argv:
     return lambda: [sys.executable, "-W", "ignore", str(PROGRAMS / "sdk_client.py"), binding]
 

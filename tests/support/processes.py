@@ -4,7 +4,6 @@ import asyncio
 import base64
 import os
 import signal
-import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from agent_gateway.runtime.siblings import RUN_DIR
 from agent_gateway.stores.sqlite_ledger import read_usage
 from support.gateways import META, VERSION
 from support.prefork import GATEWAY, Forked
+from support.running import free_ports
 from support.scenes import FILES, PLANNER_SECRET, Records
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,7 @@ _CHANCES = 2400  # looks at a starting gateway, 25 ms apart
 
 def free_port() -> int:
     """Return a loopback port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    return free_ports(1)[0]
 
 
 class Died(Exception):
@@ -220,7 +218,8 @@ async def process(folder: Path, config: str, workers: int = 1) -> AsyncGenerator
         file = folder / name.replace("__", ".")
         file.write_text(text)
         file.chmod(0o600)
-    found = Process(folder, free_port(), free_port(), workers)
+    port, admin_port = free_ports(2)  # of one after the other the second may be the first
+    found = Process(folder, port, admin_port, workers)
     listeners = (
         f"  data: {{host: 127.0.0.1, port: {found.port}, allowed_hosts: [localhost]}}\n"
         f"  admin: {{host: 127.0.0.1, port: {found.admin_port}, allowed_hosts: [localhost]}}\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from .files import Batch, Note, batches_of, log_of, open_log, parse, split_bundle
-from .proofs import Tree, check_vkeys, decode, grows, log_named, open_note, root_of
+from .keys import Keys
+from .proofs import Tree, check_vkeys, decode, grows, log_named, open_note, root_of, size_named
 from .report import Finding, Report
 
 MAX_UNANCHORED = 2_000  # a healthy log signs every 1 000 records
@@ -38,13 +39,13 @@ def verify_directory(target: Path, vkeys: Sequence[str], kept: Sequence[str] = (
     paths = sorted(target.glob("*.db")) if target.is_dir() else [target]
     if not paths or not all(path.is_file() for path in paths):
         raise FileNotFoundError(2, "there is no audit log here", str(target))
-    report, calls = Report(), _Calls()
+    report, calls, trusted = Report(), _Calls(), [one.strip() for one in vkeys]
     for path in paths:
         try:
             with closing(open_log(path)) as connection:
                 query = "SELECT size, CAST(frontier AS BLOB), CAST(note AS TEXT) FROM checkpoint"
                 notes = [Note(*row) for row in connection.execute(query).fetchall()]
-                _LogCheck(path.stem, vkeys, report, calls).run(batches_of(connection), notes, kept)
+                _LogCheck(path.stem, trusted, report, calls).run(batches_of(connection), notes, kept)
         except sqlite3.Error as error:
             report.add(Finding(path.stem, "unreadable", f"the file cannot be read: {error}"))
     return _finish(report, calls, {path.stem for path in paths}, kept)
@@ -52,14 +53,14 @@ def verify_directory(target: Path, vkeys: Sequence[str], kept: Sequence[str] = (
 
 def verify_bundle(path: Path, vkeys: Sequence[str], kept: Sequence[str] = ()) -> Report:
     """Verify an exported bundle: per log its checkpoints, then its records; see `verify`."""
-    report, calls, logs = Report(), _Calls(), set[str]()
+    report, calls, logs, trusted = Report(), _Calls(), set[str](), [one.strip() for one in vkeys]
     with path.open("rb") as file:
         for log, lines in groupby(file, log_of):
             if log in logs:
                 report.add(Finding(log, "gap", "the log is in the bundle twice"))
             logs.add(log)
             notes, batches = split_bundle(lines)
-            _LogCheck(log, vkeys, report, calls).run(batches, notes, kept)
+            _LogCheck(log, trusted, report, calls).run(batches, notes, kept)
     return _finish(report, calls, logs, kept)
 
 
@@ -101,10 +102,14 @@ def verify_growth(proof: Mapping[str, Any], vkeys: Sequence[str]) -> Report:
 
 
 class _LogCheck:
-    """One log, read once from its first record to its last."""
+    """One log, read once from its first record to its last. What it learns of new keys, `trusted` has for the next."""
 
-    def __init__(self, log: str, vkeys: Sequence[str], report: Report, calls: "_Calls") -> None:
-        self.log, self.vkeys, self.report, self.calls = log, vkeys, report, calls
+    def __init__(self, log: str, trusted: list[str], report: Report, calls: "_Calls") -> None:
+        self.log, self.report, self.calls = log, report, calls
+        self.keys = Keys(trusted)
+        self.notes: list[Note] = []
+        self.doubted: list[tuple[Note, str]] = []  # signed by no key that is known so far, and why
+        self.passed: dict[int, bytes] = {}  # size -> root, where a doubted checkpoint stands
         self.tree = Tree()  # over the leaf hashes that are kept beside the records
         self.heads: dict[int, list[tuple[bytes, bytes | None]]] = {}  # size -> (signed root, kept frontier)
         self.anchored = 0
@@ -113,8 +118,8 @@ class _LogCheck:
 
     def run(self, batches: Iterable[Batch], notes: Sequence[Note], kept: Sequence[str]) -> None:
         self.report.logs += 1
-        for note in [*notes, *(Note(None, None, text) for text in kept if log_named(text) == self.log)]:
-            self._take(note)
+        self.notes = [*notes, *(Note(None, None, text) for text in kept if log_named(text) == self.log)]
+        self._take(self.notes)
         self._check_heads()
         for batch in batches:
             if batch.first != self.tree.size:
@@ -123,6 +128,8 @@ class _LogCheck:
                 self.is_lost = True
                 break
             self._take_batch(batch)
+        for note, why in self.doubted:
+            self._add("checkpoint", f"the checkpoint at {note.size} records cannot be trusted: {why}")
         last = max(self.heads, default=0)
         if last > self.tree.size and not self.is_lost:
             self._add("truncated", f"{last} records were signed, and only {self.tree.size} are here")
@@ -136,16 +143,34 @@ class _LogCheck:
     def _add(self, code: str, text: str, **where: Any) -> None:
         self.report.add(Finding(self.log, code, text, **where))
 
-    def _take(self, note: Note) -> None:
-        try:
-            origin, size, root = open_note(note.text, self.vkeys)
-            if log_named(origin) != self.log or note.size not in (None, size):
-                raise ValueError("it is of another log or another size")
-        except ValueError as error:
-            self._add("checkpoint", f"the checkpoint at {note.size} records cannot be trusted: {error}")
-        else:
+    def _take(self, notes: Iterable[Note]) -> None:
+        """Take what a known key has signed; doubt the rest until a key becomes known that has."""
+        self.doubted = []
+        for note in notes:
+            try:
+                origin, size, root = open_note(note.text, self.keys.at(size_named(note.text)))
+                if log_named(origin) != self.log or note.size not in (None, size):
+                    raise ValueError("it is of another log or another size")
+            except ValueError as error:
+                self.doubted.append((note, str(error)))
+                continue
             self.report.checkpoints += 1
-            self.heads.setdefault(size, []).append((root, note.frontier))
+            if size > self.tree.size or size not in self.passed:
+                self.heads.setdefault(size, []).append((root, note.frontier))
+            elif self.passed[size] != root and not self.is_lost:
+                self._add("root", f"the first {size} records are not those that were signed", index=size - 1)
+        self.passed |= {
+            size_named(note.text): b"" for note, _ in self.doubted if size_named(note.text) > self.tree.size
+        }
+
+    def _take_anew(self) -> None:
+        """Judge by the keys that are known now what comes next, and what was passed in doubt."""
+        here = self.tree.size
+        ahead = [note for note in self.notes if size_named(note.text) > here]
+        behind = [note for note, _ in self.doubted if size_named(note.text) <= here]
+        self.report.checkpoints -= sum(len(heads) for size, heads in self.heads.items() if size > here)
+        self.heads = {size: heads for size, heads in self.heads.items() if size <= here}
+        self._take([*behind, *ahead])
 
     def _take_batch(self, batch: Batch) -> None:
         lines = batch.records.split(b"\n")
@@ -174,10 +199,13 @@ class _LogCheck:
         at_ms = record.get("at_ms")
         if type(at_ms) is int:
             self.times = [min(self.times[0], at_ms), max(self.times[1], at_ms)] if self.times else [at_ms, at_ms]
+        self.keys.hear(record, index)
         self.calls.take(self.report, self.log, index, record)
 
     def _check_heads(self) -> None:
         """Compare the tree as it is now with every checkpoint of this size."""
+        if self.tree.size in self.passed:
+            self.passed[self.tree.size] = self.tree.root()
         for root, frontier in () if self.is_lost else self.heads.get(self.tree.size, ()):
             if self.tree.root() != root:
                 text = f"records {self.anchored} to {self.tree.size - 1} are not those that were signed"
@@ -187,6 +215,8 @@ class _LogCheck:
             self.anchored, self.times = self.tree.size, []
             if frontier not in (None, b"".join(self.tree.nodes)):
                 self._add("frontier", f"the frontier kept with checkpoint {self.tree.size} was altered")
+            if self.keys.learn():
+                self._take_anew()
 
 
 class _Calls:
@@ -209,7 +239,7 @@ class _Calls:
             report.add(Finding(log, "second_outcome", "the call has an outcome already", index=index, call=call))
         elif kind == "outcome":  # its decision may stand in another worker's log
             self.orphans.append((log, index, call))
-        elif kind not in ("refusal", "approval"):
+        elif kind not in ("refusal", "approval", "key"):
             report.add(Finding(log, "malformed", "this is no record of a gateway", index=index))
 
 

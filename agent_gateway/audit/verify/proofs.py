@@ -2,8 +2,9 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -61,6 +62,16 @@ def open_note(note: str, vkeys: Sequence[str]) -> tuple[str, int, bytes]:
     raise ValueError("no known key has signed it")
 
 
+def keys_of_change(record: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return (old, new) of a record that says which key follows which, both for one name; None when it does not."""
+    pair = (str(record.get("from")), str(record.get("to")))
+    try:
+        (name, _), (other, _) = check_vkeys(pair)
+    except ValueError:
+        return None
+    return pair if name == other else None
+
+
 def decode(text: str) -> bytes:
     """Return what base64 `text` stands for; raises `ValueError` unless it is the one spelling of it."""
     data = b64decode(text, validate=True)
@@ -75,6 +86,12 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 def log_named(note: str) -> str:
     return note.partition("\n")[0].rpartition("/")[2]
+
+
+def size_named(note: str) -> int:
+    """Return the size that a note claims, 0 when it claims none."""
+    size = note.split("\n", 2)[1:2]
+    return int(size[0]) if size and re.fullmatch("[1-9][0-9]{0,18}", size[0]) else 0
 
 
 def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
