@@ -258,6 +258,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tasks.across": Requirement(
         "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
     ),
+    "mcp.tasks.told": Requirement(
+        "ext-tasks", "who listens to its tasks, or has a legacy session, is told how they go, and of no others"
+    ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
