@@ -104,6 +104,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.refetch": Requirement(
         "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
+    "mesh.search-by-meaning": Requirement(
+        "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -281,6 +284,14 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "registry.mirror": Requirement(
+        "issue 3, 5",
+        "a registry that is followed keeps statuses current; approvals are ours, what left is marked, not lost",
+    ),
+    "registry.judged": Requirement(
+        "issue 3, 5", "an operator's word on a published server is recorded: who, what, before and after"
+    ),
+    "cli.read": Requirement("issue 3", "the command line reads resources and gets prompts as a named agent"),
     "mcp.asking.required": Requirement(
         "MCP 2026-07-28, errors",
         "a call that fails for want of a capability the client did not declare says which: -32021",

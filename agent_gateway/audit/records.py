@@ -242,10 +242,14 @@ def refusal(at: float, code: str, status: int, origin: Origin, principal: Princi
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an operator said of a definition."""
+    """What an operator said of a definition, or of a published server.
+
+    what, name     of a server: `server` or `server-status`, and `NAME VERSION`; `upstream` is empty then
+    pin, replaces  what holds from now on and what held before: digests, or words for a server
+    """
 
     operator: str
-    verdict: Literal["approved", "rejected"]
+    verdict: Literal["approved", "rejected", "set"]
     upstream: str
     what: str
     name: str

@@ -46,16 +46,23 @@ def call(
 
     Example: `agent-gateway call time__get_current_time --as first-agent --arg timezone=UTC`
     """
-    loaded = session_of(context).load()
     arguments = read_arguments(arg, args) or {}
-    resource = resource_named(loaded, toolset)
-    if resource == loaded.config.listeners.admin.token_audience:
-        raise Failure("the admin API serves no tools", exit_code=2)
-    endpoint = Endpoint(loaded, resource, agent_token(loaded, agent, resource))
+    endpoint = endpoint_of(session_of(context).load(), toolset, agent)
     answer = asyncio.run(endpoint.call(tool, arguments))
     emit(answer.data, as_json=as_json, text=lambda console: answer.write(console))
     if not answer.is_ok:
         raise typer.Exit(1)
+
+
+def endpoint_of(loaded: Loaded, toolset: str, agent: str) -> "Endpoint":
+    """Return an endpoint of the running gateway, spoken to as `agent`; raises `Failure`.
+
+    toolset  its name, `mcp`, or `servers/NAME`
+    """
+    resource = resource_named(loaded, toolset)
+    if resource == loaded.config.listeners.admin.token_audience:
+        raise Failure("the admin API serves no tools", exit_code=2)
+    return Endpoint(loaded, resource, agent_token(loaded, agent, resource))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,11 @@ class Endpoint:
             definition = (await self._definitions()).get(tool, {})
             return await self._call(tool, arguments, header_params(definition.get("inputSchema", {})))
         return answer
+
+    async def use(self, method: str, params: Mapping[str, object], name: str) -> Answer:
+        """Ask for what `name` names (a prompt, the URI of a resource); raises like `call`."""
+        raw = {key: Raw(envelope.write(value)) for key, value in params.items()}
+        return Answer(await self._ask(Outgoing(b"%d" % _ID, method, raw, name)))
 
     async def _call(self, tool: str, arguments: Mapping[str, object], mirrored: tuple[HeaderParam, ...]) -> Answer:
         params = {"name": Raw(envelope.write(tool)), "arguments": Raw(envelope.write(arguments))}

@@ -48,6 +48,16 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
             "call",
             "Call a tool as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
         ),
+        "read": Command(
+            "read",
+            "read",
+            "Read a resource as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
+        ),
+        "prompt": Command(
+            "read",
+            "prompt",
+            "Get a prompt as an agent: policy, budgets and audit apply. Exit code 1 when it is refused or fails.",
+        ),
         "token": Command(
             "token", "token", "Print an access token, signed with the keys of the data directory. Keep it out of logs."
         ),
@@ -73,6 +83,11 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         ),
         "budget": Command(
             "budget", "budget", "Show every budget: limit, spent, held, left, and when it starts afresh."
+        ),
+        "dead-letters": Command(
+            "dead_letters",
+            "dead_letters",
+            "List updates of agents' tasks that no webhook took: whose, since when, and what the last try ended with.",
         ),
         "connect": Command("connect", "connect", "Print or write the entry that makes an MCP client use this gateway."),
         "stdio": Command(

@@ -153,6 +153,8 @@ class Agent(Section):
     """A suspended agent is refused whatever it presents."""
     scopes: tuple[Scope, ...] | None = Field(default=None, max_length=64)
     """Scopes its tokens may carry. Default: all that the token service knows."""
+    list_tokens: int | None = Field(default=None, ge=0, le=10_000_000)
+    """Most tokens, about, that a list of tools may cost it; above it, any endpoint is compact for it."""
     generation: int = Field(default=0, ge=0, le=2_147_483_647)
     """Raise it to revoke every token, session and returned id of this agent."""
     credentials: tuple[Credential, ...] = Field(default=(), max_length=16)

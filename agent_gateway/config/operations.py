@@ -1,10 +1,11 @@
 """Operations: the audit log and telemetry."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from agent_gateway.config.section import HttpUrl, Seconds, Section
+from agent_gateway.config.section import HttpUrl, Name, Seconds, Section
 
 
 class Audit(Section):
@@ -22,8 +23,24 @@ class Audit(Section):
     """Most bytes of records that wait to be durable."""
 
 
+class Mirror(Section):
+    """Another registry of the same API, followed: what is in it waits here for approval, and its statuses hold here."""
+
+    url: HttpUrl
+    """Up to `/v0.1`."""
+    search: Annotated[str, Field(max_length=200)] = ""
+    """Only servers that are found by this."""
+    every_s: Annotated[float, Field(ge=60, le=604_800)] = 3600.0
+    """Seconds between two looks at it."""
+    allow_private: bool = False
+    """Let its URL lead to private addresses; loopback always may."""
+
+
 class Registry(Section):
     """The registry of MCP servers at `/registry/v0.1`."""
+
+    mirrors: Mapping[Name, Mirror] = Field(default={}, max_length=32)
+    """Other registries to follow, by a name of yours."""
 
     public: bool = False
     """Let everybody read it: every endpoint, and what operators imported. Otherwise callers see what they may use."""

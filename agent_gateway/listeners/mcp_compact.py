@@ -11,9 +11,11 @@ from typing import Final, cast
 import msgspec
 from msgspec import Raw
 
+from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.runtime.listing import BYTES_PER_TOKEN
 from mcp_registry.protocol import envelope, results
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
 
@@ -35,11 +37,12 @@ Json = dict[str, object]
 async def serve_compact(request: McpRequest) -> bool:
     """Answer what is this endpoint's own; return False for anything else, which is served as everywhere."""
     inbound, message = request.inbound, request.message
-    limit = inbound.route.compact_above
+    limit = limit_of(inbound)
     if limit is None or request.listing.tokens <= limit:
         return False
     if message.method == "tools/list":
         page = results.Page(TOOLS, "tools")
+        inbound.gateway.services.metrics.note_list(inbound.principal, inbound.route.name, TOOLS_TOKENS)
         await _answer(request, results.list_result(page, request.reader), "tools/list")
         return True
     name = message.parsed.get("name") if message.method == "tools/call" else None
@@ -52,6 +55,15 @@ async def serve_compact(request: McpRequest) -> bool:
     else:
         return False
     return True
+
+
+def limit_of(inbound: Inbound) -> int | None:
+    """Return how many tokens a list may cost this caller here: what the endpoint says and what its entry says, both."""
+    own, principal = inbound.route.compact_above, inbound.principal
+    agent = inbound.snapshot.config.agents.get(principal.id) if principal.kind == "agent" else None
+    if agent is None or agent.list_tokens is None or agent.tenant != principal.tenant:
+        return own
+    return agent.list_tokens if own is None else min(own, agent.list_tokens)
 
 
 async def _answer(request: McpRequest, result: bytes, method: str) -> None:
@@ -173,3 +185,5 @@ TOOLS: Final = envelope.write(
         ),
     ]
 )
+
+TOOLS_TOKENS: Final = len(TOOLS) // BYTES_PER_TOKEN

@@ -21,6 +21,8 @@ async def serve_list(request: McpRequest, shape: ListShape) -> None:
     cursor = None if following is None else _seal_cursor(request, shape, following)
     page = results.Page(items, shape.member, cursor, listing.degraded, listing.ttl_ms)
     body = envelope.response(request.message.id, results.list_result(page, request.reader))
+    if shape.kind == "tools":
+        gateway.services.metrics.note_list(inbound.principal, inbound.route.name, listing.tokens)
     gateway.record_list(shape.method, inbound.principal, inbound.route.name, request.trace_context(), len(body))
     await send_bytes(inbound.send, 200, body)
 

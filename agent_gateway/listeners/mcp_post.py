@@ -91,7 +91,7 @@ async def _serve_request(request: McpRequest, session: mcp_session.Session | Non
     discover.require_method(method, request.era)
     if await mcp_state.is_known_elsewhere(request):
         return
-    if request.inbound.route.compact_above is not None and await serve_compact(request):
+    if await serve_compact(request):
         return
     if method == "tools/call":
         await call_tool(request)

@@ -39,6 +39,7 @@ from agent_gateway.runtime.grpc_beside import grpc_beside
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.list_changes import hear_list_changes
+from agent_gateway.runtime.mirroring import mirror_forever
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.provision import Provisioner
 from agent_gateway.runtime.siblings import RUN_DIR, Siblings
@@ -103,6 +104,7 @@ async def working(path: Path, clock: Clock = time.time, workers: int | None = No
             chores.start("descriptions of APIs", lambda: watch_forever(apis, lambda: keeper.loaded))
         chores.start("signs of life", lambda: gateway.active.keep_alive(KEEP_ALIVE_EVERY_S))
         chores.start("gauges", lambda: _observe(gateway))
+        chores.start("other registries", lambda: mirror_forever(gateway))
         chores.start("key rotation", lambda: _rotate_keys(keys, sealer, key_life_s))
         try:
             yield Worker(gateway, keeper, books, data, watch, apis)

@@ -22,31 +22,48 @@ CREATE TABLE IF NOT EXISTS servers (
     published_at REAL NOT NULL, updated_at REAL NOT NULL,
     PRIMARY KEY (name, version)) WITHOUT ROWID;
 """
-_COLUMNS = "document, owner, owner_key, approval, status, status_message, status_at, published_at, updated_at"
+COLUMNS = "document, owner, owner_key, approval, status, status_message, status_at, published_at, updated_at"
+
+
+@contextmanager
+def open_registry(path: Path, further: str = "") -> Generator[sqlite3.Connection]:
+    """Open `registry.db` for one transaction; raises `Unavailable` when that cannot be done.
+
+    further  tables of others to make beside the servers
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
+            db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(_SCHEMA + further)
+            with db:
+                yield db
+    except sqlite3.Error as error:
+        raise Unavailable("the registry cannot be read or written") from error
 
 
 class ServerStore:
     """The file `registry.db`. Methods are synchronous and raise `Unavailable` when it cannot be used."""
 
     def __init__(self, path: Path, max_per_owner: int = MAX_ENTRIES_PER_OWNER) -> None:
-        self._path = path
+        self.path = path
         self._max_per_owner = max_per_owner
 
     def entries(self) -> list[ServerEntry]:
         """Return every version of every server."""
-        with self._open() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM servers ORDER BY name, version")  # noqa: S608 - our own columns
-            return [_entry(row) for row in rows.fetchall()]
+        with open_registry(self.path) as db:
+            rows = db.execute(f"SELECT {COLUMNS} FROM servers ORDER BY name, version")  # noqa: S608 - our own columns
+            return [entry_of(row) for row in rows.fetchall()]
 
     def seen_by(self, owner_key: str, name: str = "") -> list[ServerEntry]:
         """Return approved versions and the owner's own, of one server or (empty) of all."""
         where = "(approval = 'approved' OR (? <> '' AND owner_key = ?)) AND (? = '' OR name = ?)"
-        with self._open() as db:
+        with open_registry(self.path) as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM servers WHERE {where} ORDER BY name, version",  # noqa: S608 - our own words
+                f"SELECT {COLUMNS} FROM servers WHERE {where} ORDER BY name, version",  # noqa: S608 - our own words
                 (owner_key, owner_key, name, name),
             )
-            return [_entry(row) for row in rows.fetchall()]
+            return [entry_of(row) for row in rows.fetchall()]
 
     def publish(self, entry: ServerEntry) -> None:
         """Keep a new version.
@@ -54,7 +71,7 @@ class ServerStore:
         Raises `BadRequest` (`version_exists`) for one that is there, `Forbidden` where the server is another's, and
         `TooMuch` for an owner who has too many.
         """
-        with self._open() as db:
+        with open_registry(self.path) as db:
             db.execute("BEGIN IMMEDIATE")
             rows = db.execute("SELECT version, owner_key FROM servers WHERE name = ?", (entry.name,)).fetchall()
             if any(owner != entry.owner_key for _, owner in rows):
@@ -87,7 +104,7 @@ class ServerStore:
 
         owner_key  who asks; None: an operator. Raises `NotFound` for what is not there or not theirs.
         """
-        with self._open() as db:
+        with open_registry(self.path) as db:
             db.execute("BEGIN IMMEDIATE")
             where = "name = ? AND (? = '' OR version = ?) AND (? IS NULL OR owner_key = ?)"
             which = (name, version, version, owner_key, owner_key)
@@ -95,39 +112,41 @@ class ServerStore:
                 f"UPDATE servers SET status = ?, status_message = ?, status_at = ?, updated_at = ? WHERE {where}",  # noqa: S608
                 (status, message, at, at, *which),
             )
-            rows = db.execute(f"SELECT {_COLUMNS} FROM servers WHERE {where}", which).fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT {COLUMNS} FROM servers WHERE {where}", which).fetchall()  # noqa: S608
             if not rows:
                 raise NotFound("Server not found")
-            return [_entry(row) for row in rows]
+            return [entry_of(row) for row in rows]
 
     def approve(self, name: str, version: str, at: float) -> ServerEntry:
         """Let a version be seen by others than its owner; raises `NotFound`."""
-        with self._open() as db:
+        return self.set_approval(name, version, "approved", at)[1]
+
+    def set_approval(self, name: str, version: str, to: Approval, at: float) -> tuple[ServerEntry, ServerEntry]:
+        """Say whether a version is seen by others than its owner; return it before and after. Raises `NotFound`."""
+        return self._changed(name, version, "approval = ?, updated_at = ?", (to, at))
+
+    def set_one_status(
+        self, name: str, version: str, to: Status, message: str, at: float
+    ) -> tuple[ServerEntry, ServerEntry]:
+        """Set the status of one version, as an operator; return it before and after. Raises `NotFound`."""
+        assigned = "status = ?, status_message = ?, status_at = ?, updated_at = ?"
+        return self._changed(name, version, assigned, (to, message, at, at))
+
+    def _changed(
+        self, name: str, version: str, assigned: str, values: tuple[object, ...]
+    ) -> tuple[ServerEntry, ServerEntry]:
+        one = f"SELECT {COLUMNS} FROM servers WHERE name = ? AND version = ?"  # noqa: S608 - our own columns
+        with open_registry(self.path) as db:
             db.execute("BEGIN IMMEDIATE")
-            db.execute(
-                "UPDATE servers SET approval = 'approved', updated_at = ? WHERE name = ? AND version = ?",
-                (at, name, version),
-            )
-            rows = db.execute(f"SELECT {_COLUMNS} FROM servers WHERE name = ? AND version = ?", (name, version))  # noqa: S608
-            row = rows.fetchone()
-            if row is None:
+            before = db.execute(one, (name, version)).fetchone()
+            if before is None:
                 raise NotFound("Server not found")
-            return _entry(row)
-
-    @contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S)) as db:
-                db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
-                db.execute("PRAGMA synchronous = FULL")
-                db.executescript(_SCHEMA)
-                with db:
-                    yield db
-        except sqlite3.Error as error:
-            raise Unavailable("the registry cannot be read or written") from error
+            where = "WHERE name = ? AND version = ?"
+            db.execute(f"UPDATE servers SET {assigned} {where}", (*values, name, version))  # noqa: S608 - our own words
+            return entry_of(before), entry_of(db.execute(one, (name, version)).fetchone())
 
 
-def _entry(row: tuple[object, ...]) -> ServerEntry:
+def entry_of(row: tuple[object, ...]) -> ServerEntry:
     document, owner, owner_key, approval, status, message, status_at, published_at, updated_at = row
     return ServerEntry(
         cast("Mapping[str, object]", json.loads(str(document))), str(owner), str(owner_key),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway_policies.principal import Principal
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BOUNDS = (*BUCKETS, float("inf"))
 MAX_NOTED = 10_000  # ended calls waiting to be booked
@@ -30,6 +32,7 @@ class Metrics:
     in_flight: Gauge = field(init=False)
     upstream_up: Gauge = field(init=False)
     reloads: Counter = field(init=False)
+    list_tokens: Gauge = field(init=False)
     _counted: dict[tuple[str, str], Counter] = field(init=False, default_factory=dict[tuple[str, str], Counter])
     _timed: dict[str, Histogram] = field(init=False, default_factory=dict[str, Histogram])
     _noted: list[tuple[str, str, float]] = field(init=False, default_factory=list[tuple[str, str, float]])
@@ -59,6 +62,13 @@ class Metrics:
             registry=register,
             multiprocess_mode="livemin",
         )
+        self.list_tokens = Gauge(
+            "agent_gateway_list_tokens",
+            "About how many tokens the last list of tools cost an agent.",
+            ["tenant", "agent", "route"],
+            registry=register,
+            multiprocess_mode="livemax",
+        )
         self.reloads = Counter("agent_gateway_reloads", "Configuration reloads.", ["result"], registry=register)
 
     def count_call(self, upstream: str, status: str, seconds: float) -> None:
@@ -66,6 +76,11 @@ class Metrics:
         self._noted.append((upstream, status, seconds))
         if len(self._noted) >= MAX_NOTED:
             self.settle()
+
+    def note_list(self, principal: Principal, route: str, tokens: int) -> None:
+        """Note what a whole list of tools costs an agent; users are too many to be told apart here."""
+        if principal.kind == "agent":
+            self.list_tokens.labels(principal.tenant, principal.id, route).set(tokens)
 
     def settle(self) -> None:
         """Book what was noted; called every second, and before anyone reads."""

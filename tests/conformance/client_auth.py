@@ -21,7 +21,6 @@ from agent_gateway.grants.discovery import find_resource
 from agent_gateway.grants.login import knock, login
 from agent_gateway.grants.web import Web
 from agent_gateway.runtime.grant_settings import discovered_of, web_of
-from gateway_policies.refusal import Refusal
 from support.gateways import PUBLIC_URL, TestGateway, gateway
 from support.scenes import FILES, world
 
@@ -88,14 +87,14 @@ async def _consent(url: str) -> None:
 async def _is_served(gate: TestGateway, version: str) -> bool:
     await gate.worker.keeper.refresh(gate.worker.gateway)
     mode = "auto" if version in MODERN_PROTOCOL_VERSIONS else "legacy"
-    try:
-        async with (
-            gate.client(gate.token("planner", PATH)) as http,
-            Client(streamable_http_client(PUBLIC_URL + PATH, http_client=http), mode=mode) as client,
-        ):
-            names = [tool.name for tool in (await client.list_tools()).tools]
+    async with (
+        gate.client(gate.token("planner", PATH)) as http,
+        Client(streamable_http_client(PUBLIC_URL + PATH, http_client=http), mode=mode) as client,
+    ):
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        try:
             for name in names:
                 await client.call_tool(name, {})
-            return bool(names)
-    except (MCPError, Refusal):
-        return False
+        except MCPError:
+            return False
+        return bool(names)

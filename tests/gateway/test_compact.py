@@ -96,3 +96,26 @@ async def test_an_endpoint_is_compact_for_whom_its_list_would_cost_too_much(tmp_
         assert len(await names(here, "/mcp/dear")) == 4
         found = await ask(here, "search_tools", {"query": "order"}, "/mcp/dear")
         assert found["error"]["message"] == "no tool `search_tools` here"
+
+
+@pytest.mark.requirement("mesh.lists-have-a-price")
+async def test_what_a_list_costs_is_measured_by_agent_and_limited_by_its_entry(tmp_path: Path) -> None:
+    toolsets = 'toolsets: {dear: {include: ["shop__*"], list_tokens: 100000}}\n'
+    async with market(tmp_path, toolsets) as here:
+        whole = await names(here, "/mcp")
+        assert len(await names(here, "/mcp/dear")) == 4
+
+        def measured(route: str) -> float:
+            told = here.gateway.worker.gateway.services.metrics.render().decode()
+            line = f'agent_gateway_list_tokens{{agent="planner",route="{route}",tenant="acme"}} '
+            return float(told.partition(line)[2].partition("\n")[0])
+
+        assert measured("mcp") > 300
+        text = (tmp_path / "gateway.yaml").read_text()
+        (tmp_path / "gateway.yaml").write_text(text.replace("owner: ops,", "owner: ops, list_tokens: 100,"))
+        assert await here.gateway.worker.keeper.reload(here.gateway.worker.gateway)
+        for path in ("/mcp", "/mcp/dear", "/servers/shop/mcp"):
+            assert await names(here, path) == ["search_tools", "describe_tools", "call_tool"]
+        assert measured("mcp") < 300
+        called = await ask(here, "call_tool", {"name": whole[-1], "arguments": {"q": "thing 3"}}, "/mcp")
+        assert called["result"]["structuredContent"]["items"]

@@ -13,8 +13,8 @@ import anyio.lowlevel
 import httpx2
 import pytest
 
-from agent_gateway.cli.registry import take_over
 from agent_gateway.egress.resolve import EgressRules
+from agent_gateway.runtime.registry_import import take_over
 from mcp_registry.servers import OFFICIAL, OWN
 from support.gateways import PUBLIC_URL, TestGateway, gateway
 from support.raw_http import Peer, raw_server
@@ -160,7 +160,7 @@ async def test_another_registry_is_taken_over_page_by_page_and_waits_for_approva
 
     async with running(tmp_path) as gate, raw_server(behave) as other, caller(gate, "planner") as ana:
         store = gate.worker.gateway.servers
-        taken, left = await take_over(store, other.url("/v0.1"), "", EgressRules(allow_private=True))
+        taken, left = await take_over(store, other.url("/v0.1"), "", EgressRules(allow_private=True), lambda: 1.0)
         assert [(one.name, one.status, one.approval) for one in taken] == [
             ("io.other/a", "active", "pending"),
             ("io.other/b", "deprecated", "pending"),

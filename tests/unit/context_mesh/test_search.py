@@ -56,7 +56,7 @@ def test_what_does_not_count_is_not_found_and_changes_nothing() -> None:
     index = Index(TOOLS)
     every = index.find("pull request", 5)
     assert [hit.key for hit in every] == ["list_pulls", "merge_pull"]
-    assert index.find("pull request", 5, {"merge_pull", "create_issue"}) == [every[1]]
+    assert [hit.key for hit in index.find("pull request", 5, {"merge_pull", "create_issue"})] == ["merge_pull"]
     assert index.find("pull request", 5, set[str]()) == []
     assert index.find("pull request", 1) == every[:1]
 
@@ -88,9 +88,23 @@ def test_rankings_are_fused_by_rank() -> None:
 
 
 def test_vectors_find_the_nearest() -> None:
-    def embed(text: str) -> tuple[float, float]:
-        return (1.0, 0.0) if "pull" in text.lower() else (0.0, 1.0)
+    vectors = Vectors({one.key: (1.0, 0.0) if "pull" in one.text.lower() else (0.0, 1.0) for one in TOOLS})
+    assert {hit.key for hit in vectors.find((1.0, 0.0), 2)} == {"list_pulls", "merge_pull"}
+    assert [hit.key for hit in vectors.find((0.0, 1.0), 1, {"merge_pull", "create_issue"})] == ["create_issue"]
+    assert vectors.find((1.0,), 5) == []
 
-    vectors = Vectors(TOOLS, embed)
-    assert {hit.key for hit in vectors.find("a pull", 2)} == {"list_pulls", "merge_pull"}
-    assert [hit.key for hit in vectors.find("issue", 1, {"merge_pull", "create_issue"})] == ["create_issue"]
+
+@pytest.mark.requirement("mesh.search-knows-its-caller")
+def test_what_a_caller_may_not_see_changes_nothing_of_what_it_finds() -> None:
+    seen = [Entry(f"pets__{name}", {"name": name, "text": text, "source": "pets"}) for name, text in (
+        ("list_pets", "Lists all pets"), ("get_pet", "Gets one pet by its id"), ("feed_pet", "Feeds a hungry pet"),
+    )]  # fmt: skip
+    hidden = [
+        Entry(f"vault__{number}", {"name": f"pet_secret_{number}", "text": "hungry pet " * 20, "source": "vault"})
+        for number in range(300)
+    ]
+    among = frozenset(entry.key for entry in seen)
+    alone, crowded = Index(seen), Index([*hidden, *seen])
+    for query in ("list pets", "hungry", "feed the pet by id", "secret"):
+        assert crowded.find(query, 10, among) == alone.find(query, 10)
+        assert alone.find(query, 10, among) == alone.find(query, 10)
