@@ -73,7 +73,7 @@ class ResumableReply(Reply):
             await self._open()
 
     async def let_go(self) -> None:
-        """End the connection and not the answer: the client comes back for the rest, with the id of what it saw last."""
+        """End the connection and not the answer: the client comes back for the rest, by the id that it saw last."""
         if not self._may_let_go or not self._can_stream or self._is_done or self._is_lost:
             return
         self._stop_timer()
