@@ -104,6 +104,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.refetch": Requirement(
         "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
+    "mesh.search-by-meaning": Requirement(
+        "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -254,6 +257,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mcp.tasks.across": Requirement(
         "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
+    ),
+    "mcp.tasks.told": Requirement(
+        "ext-tasks", "who listens to its tasks, or has a legacy session, is told how they go, and of no others"
     ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),

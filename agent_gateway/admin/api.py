@@ -18,6 +18,7 @@ from agent_gateway.admin.health_routes import health_routes
 from agent_gateway.admin.models import Problem
 from agent_gateway.admin.pin_routes import pin_routes
 from agent_gateway.admin.proposal_routes import proposal_routes
+from agent_gateway.admin.push_routes import push_routes
 from agent_gateway.admin.reading import Readers, Streams
 from agent_gateway.admin.refusing import NO_STORE, refused
 from agent_gateway.admin.registry_routes import registry_routes
@@ -47,6 +48,7 @@ def admin_api(gateway: Gateway, keeper: Keeper, data: DataDir, streams: Streams)
     app.include_router(catalog_routes(gateway, keeper, data, readers), **every)
     app.include_router(pin_routes(gateway, keeper, data, readers), **every)
     app.include_router(proposal_routes(gateway, data, readers), **every)
+    app.include_router(push_routes(gateway), **every)
     app.include_router(registry_routes(gateway, data, readers), **every)
     app.include_router(audit_routes(gateway, data, readers, streams), **every)
     app.add_exception_handler(Refusal, _refused)

@@ -305,6 +305,20 @@ class Checkpoints(Shown):
     items: list[CheckpointShown]
 
 
+class DeadLetterShown(Shown):
+    """An update of a task that its webhook never took."""
+
+    at: float
+    """Unix seconds: when it was given up."""
+    tenant: str
+    agent: str
+    """The upstream whose update it is."""
+    task: str
+    why: str
+    """The code of the last failure."""
+    size_bytes: int
+
+
 class ConfigShown(Shown):
     """The configuration that is served. Secrets are references; hashes of API keys are left out."""
 

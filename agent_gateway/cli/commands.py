@@ -84,6 +84,11 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "budget": Command(
             "budget", "budget", "Show every budget: limit, spent, held, left, and when it starts afresh."
         ),
+        "dead-letters": Command(
+            "dead_letters",
+            "dead_letters",
+            "List updates of agents' tasks that no webhook took: whose, since when, and what the last try ended with.",
+        ),
         "connect": Command("connect", "connect", "Print or write the entry that makes an MCP client use this gateway."),
         "stdio": Command(
             "stdio", "stdio", "Speak MCP on standard input and output, and carry it to the running gateway."

@@ -22,6 +22,7 @@ def check_exposure(config: Config) -> Iterator[Fault]:
         yield from _upstream(("upstreams", name), upstream)
     yield from _token_service(config)
     yield from _telemetry(config)
+    yield from _embeddings(config)
     if not config.policies.files and not config.policies.starter:
         hint = "name your Cedar files, or set `policies.starter: true`"
         yield Fault(("policies",), "there are no policies, so every call is denied", hint, severity="warning")
@@ -89,6 +90,18 @@ def _token_service(config: Config) -> Iterator[Fault]:
     own = config.token_service.issuer
     if own is not None and _plain(own):
         yield Fault(("token_service", "issuer"), "the issuer is plain http on another machine", "use https")
+
+
+def _embeddings(config: Config) -> Iterator[Fault]:
+    server = config.search.embeddings
+    if server is None:
+        return
+    here: Path = ("search", "embeddings", "url")
+    if _plain(server.url) and (server.key is not None or not server.allow_private):
+        yield Fault(here, "the texts of all tools, every search and the key would travel in the clear", "use https")
+    if is_loopback(urlsplit(server.url).hostname or "") and not server.allow_private:
+        hint = "set `allow_private: true` there if that is meant"
+        yield Fault(here, "this URL leads to this machine, which is refused by default", hint)
 
 
 def _telemetry(config: Config) -> Iterator[Fault]:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from agent_gateway.egress.control_client import ControlClient
 from agent_gateway.egress.resolve import EgressRules, Getaddrinfo, resolve, system_getaddrinfo
 from agent_gateway.ports import Clock
-from agent_gateway.stores.push_store import Delivery, Hook, PushStore, Share
+from agent_gateway.stores.push_store import DeadLetter, Delivery, Hook, PushStore, Share
 from agent_gateway.stores.task_store import Owner, Where
 from agent_gateway.telemetry.logs import log
 from gateway_policies.refusal import BadRequest, Refusal, TooMuch, UpstreamFailed, UpstreamUnreachable
@@ -181,7 +181,7 @@ class PushRelay:
         if fault is not None:  # the update is lent: it is due again by itself
             log(logging.ERROR, "a delivery failed inside the gateway", why=type(fault).__name__)
 
-    async def dead_letters(self) -> Sequence[tuple[str, str]]:
+    async def dead_letters(self) -> Sequence[DeadLetter]:
         """Return (hook, why) of what never arrived, newest first."""
         return await self._run(self._store.dead)
 

@@ -46,6 +46,23 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An update that never arrived. `at` in unix seconds; an older gateway kept hook and reason only.
+
+    agent  the upstream whose update it is
+    why    the code of the last failure
+    """
+
+    hook: str
+    why: str
+    at: float
+    tenant: str
+    agent: str
+    task: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """How much to take at once.
 
@@ -108,8 +125,8 @@ class PushStore(Protocol):
         """Keep an update that never arrived as a dead letter."""
         ...
 
-    def dead(self) -> Sequence[tuple[str, str]]:
-        """Return (hook, why) of the dead letters, newest first."""
+    def dead(self) -> Sequence[DeadLetter]:
+        """Return the dead letters, newest first."""
         ...
 
     def prune(self, before: float) -> None:

@@ -11,6 +11,7 @@ from agent_gateway.stores.push_store import (
     MAX_HOOKS_PER_OWNER,
     MAX_WAITING,
     MAX_WAITING_PER_OWNER,
+    DeadLetter,
     Delivery,
     Hook,
     Share,
@@ -32,6 +33,11 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, hook TEXT NOT NULL, body BLOB NOT NULL, why TEXT NOT NULL, at REAL NOT NULL);
     """,
     "ALTER TABLE hook ADD COLUMN has_ended INTEGER NOT NULL DEFAULT 0",
+    """
+    ALTER TABLE dead_letter ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    ALTER TABLE dead_letter ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE dead_letter ADD COLUMN task TEXT NOT NULL DEFAULT '';
+    """,
 )
 _COLUMNS = "id, tenant, owner, agent, skill, task, config_id, sealed, created_at"
 _WAITING_OF_OWNER = "SELECT COUNT(*) FROM hook h JOIN delivery d ON d.hook = h.id WHERE h.tenant = ? AND h.owner = ?"
@@ -131,7 +137,9 @@ class SqlitePush:
     def bury(self, delivery: int, why: str, now: float) -> None:
         with self._file.transaction() as db:
             db.execute(
-                "INSERT INTO dead_letter (hook, body, why, at) SELECT hook, body, ?, ? FROM delivery WHERE id = ?",
+                "INSERT INTO dead_letter (hook, body, why, at, tenant, agent, task)"
+                " SELECT d.hook, d.body, ?, ?, h.tenant, h.agent, h.task"
+                " FROM delivery d JOIN hook h ON h.id = d.hook WHERE d.id = ?",
                 (why, now, delivery),
             )
             _remove(db, delivery)
@@ -140,10 +148,10 @@ class SqlitePush:
                 (MAX_DEAD,),
             )
 
-    def dead(self) -> Sequence[tuple[str, str]]:
+    def dead(self) -> Sequence[DeadLetter]:
+        query = "SELECT hook, why, at, tenant, agent, task, LENGTH(body) FROM dead_letter ORDER BY id DESC"
         with self._file.transaction() as db:
-            rows = db.execute("SELECT hook, why FROM dead_letter ORDER BY id DESC").fetchall()
-        return cast("list[tuple[str, str]]", rows)
+            return [DeadLetter(*row) for row in db.execute(query).fetchall()]
 
     def prune(self, before: float) -> None:
         with self._file.transaction() as db:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_gateway.stores.push_store import Hook, PushStore, Share
+from agent_gateway.stores.push_store import DeadLetter, Hook, PushStore, Share
 from agent_gateway.stores.sqlite_push import SqlitePush
 from agent_gateway.stores.task_store import Owner, Where
 from support.memory_push import MemoryPush
@@ -76,7 +76,8 @@ def test_a_failed_update_waits_and_is_buried_in_the_end(store: PushStore) -> Non
     (second,) = store.take(5.0, 60.0, SHARE)
     assert second.tries == 1
     store.bury(second.id, "gone", 6.0)
-    assert (store.take(999.0, 60.0, SHARE), list(store.dead())) == ([], [("h1", "gone")])
+    assert store.take(999.0, 60.0, SHARE) == []
+    assert list(store.dead()) == [DeadLetter("h1", "gone", 6.0, "acme", "worker", "t1", 1)]
 
 
 def test_what_is_forgotten_takes_its_updates_with_it(store: PushStore) -> None:
@@ -122,5 +123,6 @@ def test_a_hook_is_forgotten_with_the_last_update_of_its_task(store: PushStore) 
     store.add("h1", b"lost", 1.0, is_last=True)
     (taken,) = store.take(1.0, 60.0, SHARE)
     store.bury(taken.id, "gone", 1.0)
-    assert (store.get("h1"), list(store.dead())) == (None, [("h1", "gone")])
+    assert store.get("h1") is None
+    assert list(store.dead()) == [DeadLetter("h1", "gone", 1.0, "acme", "worker", "t1", 4)], "it outlives its hook"
     store.done(taken.id)

@@ -4,7 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agent_gateway.stores.push_store import MAX_HOOKS_PER_OWNER, MAX_WAITING_PER_OWNER, Delivery, Hook, Share
+from agent_gateway.stores.push_store import (
+    MAX_HOOKS_PER_OWNER,
+    MAX_WAITING_PER_OWNER,
+    DeadLetter,
+    Delivery,
+    Hook,
+    Share,
+)
 from agent_gateway.stores.task_store import Owner, Where
 
 
@@ -15,7 +22,7 @@ class MemoryPush:
     hooks: dict[str, Hook] = field(default_factory=dict[str, Hook])
     ended: set[str] = field(default_factory=set[str])
     waiting: dict[int, tuple[Delivery, float]] = field(default_factory=dict[int, tuple[Delivery, float]])
-    letters: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
     count: int = 0
 
     def put(self, hook: Hook) -> bool:
@@ -89,11 +96,13 @@ class MemoryPush:
         self.waiting[delivery] = (replace(one, tries=one.tries + 1), due)
 
     def bury(self, delivery: int, why: str, now: float) -> None:
-        del now
-        self.letters.insert(0, (self.waiting[delivery][0].hook, why))
+        one = self.waiting[delivery][0]
+        hook = self.hooks[one.hook]
+        whose = (hook.where.owner.tenant, hook.where.agent, hook.task)
+        self.letters.insert(0, DeadLetter(hook.id, why, now, *whose, len(one.body)))
         self.done(delivery)
 
-    def dead(self) -> Sequence[tuple[str, str]]:
+    def dead(self) -> Sequence[DeadLetter]:
         return self.letters
 
     def prune(self, before: float) -> None:
