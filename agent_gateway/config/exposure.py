@@ -17,6 +17,7 @@ def check_exposure(config: Config) -> Iterator[Fault]:
     yield from _listener(("listeners", "data"), config.listeners.data)
     yield from _listener(("listeners", "admin"), config.listeners.admin)
     yield from _together(config)
+    yield from _grpc(config)
     yield from _issuers(config)
     for name, upstream in config.upstreams.items():
         yield from _upstream(("upstreams", name), upstream)
@@ -63,6 +64,17 @@ def _together(config: Config) -> Iterator[Fault]:
     if admin.host in _EVERY_INTERFACE:
         hint = "bind 127.0.0.1 or an inside address"
         yield Fault((*here, "host"), "the admin listener is on every interface", hint, severity="warning")
+
+
+def _grpc(config: Config) -> Iterator[Fault]:
+    listeners, here = config.listeners, ("listeners", "grpc")
+    if listeners.grpc is None:
+        return
+    if listeners.grpc.port in (listeners.data.port, listeners.admin.port):
+        yield Fault((*here, "port"), "another listener has this port", "give each listener its own")
+    if not is_loopback(listeners.grpc.host):
+        hint = "bind 127.0.0.1 and put a proxy with TLS in front"
+        yield Fault((*here, "host"), "tokens over gRPC would travel in the clear", hint, severity="warning")
 
 
 def _issuers(config: Config) -> Iterator[Fault]:
