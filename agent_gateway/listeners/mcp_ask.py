@@ -57,6 +57,10 @@ class CallSink:
         """Whether the client can still be reached before the answer."""
         return self._reply.can_stream
 
+    async def let_go(self) -> None:
+        """Let the caller come back for its answer later, as the upstream lets us."""
+        await self._reply.let_go()
+
     async def notify(self, method: str, params: Raw | None) -> None:
         if method == progress.PROGRESS:
             if self.token is not None and params is not None:
