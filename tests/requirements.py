@@ -104,6 +104,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.refetch": Requirement(
         "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
+    "mesh.search-by-meaning": Requirement(
+        "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -419,6 +422,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.grpc": Requirement("A2A 1.0.1, 10", "over gRPC operations get the same decisions, answers and records"),
     "a2a.push-fair": Requirement(
         "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
     ),
