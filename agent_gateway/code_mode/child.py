@@ -40,7 +40,8 @@ class Host:
             self._count += 1
             number = self._count
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
-            tell({"call": number, "name": name, "arguments": arguments or {}})
+            given: dict[str, Any] = arguments or {}
+            tell({"call": number, "name": name, "arguments": given})
             return await future
 
     async def hear(self) -> None:
