@@ -13,6 +13,7 @@ import pytest
 from support.agent_scenes import V1, agents_behind, all_there, caller, events, rpc
 from support.gateways import TestGateway
 from support.mcp_servers import HttpServer, start_http_server
+from support.odd_tools import SSE
 from support.raw_upstream import (
     Gate,
     RawUpstream,
@@ -90,6 +91,13 @@ def code(answered: dict[str, Any]) -> str:
     return str(answered["error"]["data"][0]["metadata"]["code"])
 
 
+def _murmur(data: bytes, *, is_last: bool = False) -> bytes:
+    """Return one event of a stream, in a chunk: an answer, or the params of a report of progress."""
+    told = data if is_last else b'{"jsonrpc":"2.0","method":"notifications/progress","params":%b}' % data
+    event = b"data: %b\n\n" % told
+    return b"%x\r\n%b\r\n%b" % (len(event), event, b"0\r\n\r\n" if is_last else b"")
+
+
 # --- calls ----------------------------------------------------------------------------------------
 
 
@@ -157,6 +165,15 @@ async def test_results_keep_their_kind(tmp_path: Path) -> None:
             lambda call: http(b'{"jsonrpc":"2.0","id":%b,"error":{"code":-1,"message":"no"}}' % orjson.dumps(call.id))
         ),
         "garbage": saying(lambda _: http(b"hello")),
+        "odd": saying(lambda call: answer(call, b'{"content":[7]}')),
+        "half": saying(lambda call: answer(call, b'{"content":[{"type":7,"text":"\\ud800"}]}')),
+        "murmurs": saying(
+            lambda call: (
+                SSE
+                + _murmur(b'{"progressToken":"a2a","progress":"x","message":null}')
+                + _murmur(answer(call, text("heard")).partition(b"\r\n\r\n")[2], is_last=True)
+            )
+        ),
     }
     async with desk(tmp_path, tools) as (running, _), caller(running, "planner", DESK) as ana:
         response = await rpc(ana, "SendMessage", calling("raw__rich", {"text": ""}), path=DESK)
@@ -164,9 +181,12 @@ async def test_results_keep_their_kind(tmp_path: Path) -> None:
         assert [sorted(part)[0] for part in parts(response.json()["result"]["task"])] == [
             "text", "mediaType", "filename", "filename", "data",
         ]  # fmt: skip
-        for tool, words in {"failed": "oh no", "error": "no", "garbage": "the upstream"}.items():
+        for tool, words in {"failed": "oh no", "error": "no", "garbage": "the upstream", "odd": ""}.items():
             task = await done(ana, calling(f"raw__{tool}", {"text": ""}, tool))
             assert (state(task), said(task)[: len(words)], parts(task)) == ("FAILED", words, [])
+        assert parts(await done(ana, calling("raw__murmurs", {"text": ""}, "murmurs"))) == [{"text": "heard"}]
+        half = await done(ana, calling("raw__half", {"text": ""}, "half"))
+        assert state(half) == "COMPLETED", half
         check_books(await running.settled())
 
 
