@@ -36,7 +36,8 @@ _NOT_OF_A_CALL: Final = frozenset(
         "notifications/prompts/list_changed",
         "notifications/resources/list_changed",
         "notifications/resources/updated",
-        "notifications/tasks",
+        "notifications/tasks",  # told on standing streams
+        "notifications/tasks/status",
         "notifications/tools/list_changed",
     }
 )
