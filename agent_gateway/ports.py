@@ -193,11 +193,13 @@ class Listen:
 
     lists  of tools, prompts and resources, whose changes to hear
     uris   the resources whose changes to hear
+    tasks  the tasks whose changes to hear, by the upstream's own ids
     """
 
     principal: Principal
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
+    tasks: frozenset[str] = frozenset()
 
 
 Heard = Callable[[str, msgspec.Raw | None], None]  # a notification: method and raw params; must not block

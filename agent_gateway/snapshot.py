@@ -19,6 +19,7 @@ from agent_gateway.identity.operators import Operators
 from agent_gateway.identity.token_service import TokenService
 from agent_gateway.listeners.guard import HeadRules
 from agent_gateway.ports import AgentUpstream, McpUpstream, ServerInfo
+from agent_gateway.runtime.embeddings import Embedder
 from agent_gateway.runtime.schemas import Validator
 from gateway_policies.budgets import ChargeTable
 from gateway_policies.bundle import PolicyBundle
@@ -152,6 +153,7 @@ class Snapshot:
                 `toolset_routes`, of toolsets that are agents
     infos       what upstreams say of themselves, those that did
     ttl_ms      how long each upstream lets its lists be kept
+    embedder    gives vectors to search tools by, None without a server for them
     """
 
     id: str
@@ -172,3 +174,4 @@ class Snapshot:
     toolset_routes: Mapping[str, ToolsetRoute] = field(default_factory=dict[str, ToolsetRoute])
     ttl_ms: Mapping[str, Mapping[ItemKind, int]] = field(default_factory=dict[str, Mapping[ItemKind, int]])
     findings: Sequence[str] = ()
+    embedder: Embedder | None = None

@@ -104,6 +104,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.refetch": Requirement(
         "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
+    "mesh.search-by-meaning": Requirement(
+        "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),
@@ -254,6 +257,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "mcp.tasks.across": Requirement(
         "notes/mcp 1.3", "a task is followed in the caller's form when its upstream has the other"
+    ),
+    "mcp.tasks.told": Requirement(
+        "ext-tasks", "who listens to its tasks, or has a legacy session, is told how they go, and of no others"
     ),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
@@ -412,6 +418,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-off": Requirement("issue 4", "push notifications are off unless the operator says otherwise"),
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
+    "a2a.grpc": Requirement("A2A 1.0.1, 10", "over gRPC operations get the same decisions, answers and records"),
     "a2a.push-fair": Requirement(
         "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
     ),

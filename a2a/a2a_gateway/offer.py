@@ -56,6 +56,7 @@ class Offer:
     is_pushing      whether push notifications are relayed
     has_extended    whether an extended card is served
     extensions      declarations of our own, after the agent's
+    grpc            where 1.0 is spoken over gRPC, and the tenant that names this agent there; None: nowhere
     """
 
     url: str
@@ -68,6 +69,7 @@ class Offer:
     is_pushing: bool = False
     has_extended: bool = False
     extensions: tuple[Object, ...] = ()
+    grpc: tuple[str, str] | None = None
 
 
 def shape_for(card: Card, served: Collection[Version], asked: Version | None) -> Shape:
@@ -132,9 +134,14 @@ def _write_new(written: dict[str, object], offer: Offer) -> None:
     dialects = [one for one in offer.dialects if offer.shape == "dual" or one.version == "1.0"]
     if not dialects:
         raise ValueError("a card of 1.0 needs a dialect of 1.0")
-    written["supportedInterfaces"] = [
+    interfaces = [
         {"url": offer.url, "protocolBinding": one.binding, "protocolVersion": one.version} for one in dialects
     ]
+    if offer.grpc is not None:
+        address, tenant = offer.grpc
+        named = {"url": address, "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": tenant}
+        interfaces.append(named)
+    written["supportedInterfaces"] = interfaces
     scopes = {"list": list(offer.scheme.scopes)} if offer.scheme.scopes else {}
     written["securityRequirements"] = [{"schemes": {offer.scheme.name: scopes}}]
 

@@ -8,10 +8,13 @@ commit left there and goes on with the rest, so an index never changes hands.
 Who may add records, and who waits for which, is the work of `log`.
 """
 
+import os
 import sqlite3
+import sys
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent_gateway.audit.logfile import LogDamaged, LogFile
@@ -138,6 +141,7 @@ class Writer:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        _let_others_finish()
         try:
             file = self._open_file()
         except (OSError, sqlite3.Error, LogDamaged) as error:
@@ -256,6 +260,17 @@ class Writer:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1_000)
+
+
+def _let_others_finish() -> None:
+    """Have the scheduler wake this thread without taking the core from the one that woke it.
+
+    That one holds the interpreter lock, without which this one could do nothing but wait again:
+    on a busy core a tenth of a call's CPU went into that. Shares of the core stay as they were.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # where it is not allowed, it only costs more
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _reason(error: Exception) -> str:

@@ -17,11 +17,13 @@ def check_exposure(config: Config) -> Iterator[Fault]:
     yield from _listener(("listeners", "data"), config.listeners.data)
     yield from _listener(("listeners", "admin"), config.listeners.admin)
     yield from _together(config)
+    yield from _grpc(config)
     yield from _issuers(config)
     for name, upstream in config.upstreams.items():
         yield from _upstream(("upstreams", name), upstream)
     yield from _token_service(config)
     yield from _telemetry(config)
+    yield from _embeddings(config)
     if not config.policies.files and not config.policies.starter:
         hint = "name your Cedar files, or set `policies.starter: true`"
         yield Fault(("policies",), "there are no policies, so every call is denied", hint, severity="warning")
@@ -64,6 +66,17 @@ def _together(config: Config) -> Iterator[Fault]:
         yield Fault((*here, "host"), "the admin listener is on every interface", hint, severity="warning")
 
 
+def _grpc(config: Config) -> Iterator[Fault]:
+    listeners, here = config.listeners, ("listeners", "grpc")
+    if listeners.grpc is None:
+        return
+    if listeners.grpc.port in (listeners.data.port, listeners.admin.port):
+        yield Fault((*here, "port"), "another listener has this port", "give each listener its own")
+    if not is_loopback(listeners.grpc.host):
+        hint = "bind 127.0.0.1 and put a proxy with TLS in front"
+        yield Fault((*here, "host"), "tokens over gRPC would travel in the clear", hint, severity="warning")
+
+
 def _issuers(config: Config) -> Iterator[Fault]:
     for name, issuer in config.issuers.items():
         for key, url in (("issuer", issuer.issuer), ("jwks_url", issuer.jwks_url)):
@@ -89,6 +102,18 @@ def _token_service(config: Config) -> Iterator[Fault]:
     own = config.token_service.issuer
     if own is not None and _plain(own):
         yield Fault(("token_service", "issuer"), "the issuer is plain http on another machine", "use https")
+
+
+def _embeddings(config: Config) -> Iterator[Fault]:
+    server = config.search.embeddings
+    if server is None:
+        return
+    here: Path = ("search", "embeddings", "url")
+    if _plain(server.url) and (server.key is not None or not server.allow_private):
+        yield Fault(here, "the texts of all tools, every search and the key would travel in the clear", "use https")
+    if is_loopback(urlsplit(server.url).hostname or "") and not server.allow_private:
+        hint = "set `allow_private: true` there if that is meant"
+        yield Fault(here, "this URL leads to this machine, which is refused by default", hint)
 
 
 def _telemetry(config: Config) -> Iterator[Fault]:

@@ -44,11 +44,30 @@ class AdminListener(Listener):
     """TCP port for operators: admin API, health, metrics."""
 
 
+class GrpcListener(Section):
+    """A2A over gRPC, in the clear: put TLS in front. Needs the extra `grpc`. Read at start."""
+
+    host: HostName = "127.0.0.1"
+    """Address to bind."""
+    port: Port = 8082
+    """TCP port; workers share it."""
+    public_address: str | None = Field(default=None, min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.\-:\[\]]+$")
+    """What cards say of where it is, `name:port`. Default: `{host}:{port}`."""
+    calls: int = Field(default=1000, ge=1, le=100_000)
+    """Most calls at once, of one worker."""
+
+    @property
+    def address(self) -> str:
+        return self.public_address or f"{self.host}:{self.port}"
+
+
 class Listeners(Section):
     data: DataListener = DataListener()
     """Where agents connect."""
     admin: AdminListener = AdminListener()
     """Where operators, probes and Prometheus connect; keep it off the public network."""
+    grpc: GrpcListener | None = None
+    """Where agents connect over gRPC. Default: nowhere."""
 
 
 class Limits(Section):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 
 from agent_gateway.config.governance import Budget, Rate
 from agent_gateway.config.identities import Agent, ApiKey, Oidc
@@ -25,6 +26,8 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _discovered(config)
     yield from _workflows(config)
     yield from _toolset_agents(config)
+    if config.listeners.grpc is not None and find_spec("grpc") is None:
+        yield Fault(("listeners", "grpc"), "gRPC needs grpcio, which is not installed", "install the extra `grpc`")
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 

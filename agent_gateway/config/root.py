@@ -9,6 +9,7 @@ from agent_gateway.config.governance import Budget, Policies, Rate, Toolset
 from agent_gateway.config.identities import AdminRule, Agent, Issuer, Tenant, TokenService
 from agent_gateway.config.listeners import Limits, Listeners
 from agent_gateway.config.operations import Audit, Registry, Telemetry
+from agent_gateway.config.search import Search
 from agent_gateway.config.section import AgentId, FilePath, Name, Section
 from agent_gateway.config.upstream_kinds import AnyUpstream
 
@@ -50,5 +51,7 @@ class Config(Section):
     """The audit log."""
     registry: Registry = Registry()
     """The registry of MCP servers."""
+    search: Search = Search()
+    """How tools are searched for."""
     telemetry: Telemetry = Telemetry()
     """Logs, metrics and traces."""

@@ -1,6 +1,6 @@
 """The card of an agent as the gateway serves it: its URLs are ours, its skills are those that the caller may use."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -13,6 +13,7 @@ from a2a_gateway.versions import HEADER, negotiate
 from agent_gateway.identity.metadata import AUTHORIZATION_SERVER, TOKEN_PATH, well_known
 from agent_gateway.listeners.body import Send
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.runtime.agents import PREFIX
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import AgentRoute, Snapshot
 from gateway_policies.principal import Principal
@@ -80,9 +81,16 @@ def card_for(
         facade=route.skill,
         is_pushing=config.push == "relay",
         has_extended=card.has_extended_card,
+        grpc=grpc_of(snapshot, route.path, config.serve),
         extensions=() if route.skill or not names else (skills.declaration(names, is_required=False),),
     )
     return offering.write(card, offer)
+
+
+def grpc_of(snapshot: Snapshot, path: str, served: Collection[Version]) -> tuple[str, str] | None:
+    """Return where an endpoint is to be found over gRPC, and the tenant that names it there."""
+    listener = snapshot.config.listeners.grpc
+    return None if listener is None or "1.0" not in served else (listener.address, path.removeprefix(PREFIX))
 
 
 def signed(snapshot: Snapshot, written: dict[str, object]) -> dict[str, object]:

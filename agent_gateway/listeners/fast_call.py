@@ -9,7 +9,6 @@ INVARIANT: `_over` is set once, and from then on nothing is written, sent or rec
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -30,6 +29,7 @@ from agent_gateway.listeners.mcp_tools import Sent, body_of
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import authorize
 from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.fault import fault
 from agent_gateway.pipeline.guard import guard
 from agent_gateway.pipeline.hold import hold, hold_now
 from agent_gateway.pipeline.record import append_decision, append_refusal
@@ -37,7 +37,6 @@ from agent_gateway.pipeline.run import answered, carry, failed
 from agent_gateway.pipeline.settle import settle
 from agent_gateway.ports import UpstreamAnswer
 from agent_gateway.runtime.gateway import Gateway
-from agent_gateway.telemetry.logs import log
 from agent_gateway.upstreams.direct import Sending
 from agent_gateway.upstreams.h1_response import H1Response
 from gateway_policies.call import Call
@@ -356,13 +355,15 @@ class FastCall(Sending):
 
     def _fault(self) -> None:
         """A fault of our own: close the books, tell the operator, answer."""
-        log(logging.ERROR, "a call failed inside the gateway", exc_info=True)
+        refusal = fault()
         exchange, gateway = self._exchange, self._gateway
+        if exchange is not None and exchange.call is not None and not exchange.was_sent and not exchange.is_settled:
+            self._refuse(refusal)
+            return
         if exchange is not None:
             settle(gateway.services, exchange)
         if self._over:
             return
-        refusal = Unavailable("the gateway failed on this request", code="internal")
         form = errors.wire_form(refusal)
         route, principal = self.head.route, self.head.principal
         origin = records.Origin(route.name if route else "", self._line.peer)

@@ -30,7 +30,9 @@ def render(id_raw: bytes | None, refusal: Refusal, era: Era, call_id: str = "") 
         if refusal.code == "not_found" and "uri" in refusal.details:  # a resource, whose absence has a form of its own
             known["uri"] = refusal.details["uri"]
             code = RESOURCE_NOT_FOUND if era == "legacy" else code
-        status, data = http_status(code, era), known
+        # A fault of our own is one of HTTP too: whoever watches the gateway from outside counts it by its status.
+        status = errors.wire_form(refusal).http_status if refusal.code == "internal" else http_status(code, era)
+        data = known
     return status, envelope.error(id_raw, code, refusal.message, data), retry_header(refusal)
 
 

@@ -15,6 +15,8 @@ from agent_gateway.listeners.body import client_left
 from agent_gateway.listeners.inbound import Inbound
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_session import Session, required_session
+from agent_gateway.listeners.mcp_task_stream import TaskFollower
+from agent_gateway.listeners.mcp_tasks import require_declared
 from agent_gateway.listeners.reply import Reply, send_bytes
 from agent_gateway.listeners.resumable import LAST_EVENT_ID, resume
 from agent_gateway.runtime.counting import Changes
@@ -22,9 +24,10 @@ from agent_gateway.runtime.sessions import key_of
 from agent_gateway.snapshot import Snapshot
 from gateway_policies.call import Call
 from gateway_policies.refusal import BadRequest, TooMuch
-from mcp_registry.protocol import discover, envelope, subscriptions
+from mcp_registry.protocol import discover, envelope, subscriptions, tasks
 from mcp_registry.protocol.envelope import RawObject
 from mcp_registry.protocol.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, ProtocolError
+from mcp_registry.protocol.inbound import LegacyRoute
 from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.subscriptions import LIST_CHANGED, UPDATED, Filter
 
@@ -74,12 +77,26 @@ async def serve_stream(inbound: Inbound) -> None:
     reply = _reply(inbound)
     bell = state.bell = state.bell or Changes()
     stream = StandingStream(inbound, reply, frozenset(LIST_CHANGED), envelope.notification, bell)
+    follower = TaskFollower(_as_request(inbound, session), reply, tasks.GET, stream.say)
+
+    def watched() -> frozenset[str]:
+        follower.take([*state.tasks])
+        return frozenset(state.uris)
 
     async def run() -> None:
-        if await stream.run(lambda: frozenset(state.uris), is_over):
+        async with follower.following():
+            is_ended = await stream.run(watched, is_over)
+        if is_ended:
             await reply.abandon()
 
     await counted(inbound, run)
+
+
+def _as_request(inbound: Inbound, session: Session) -> McpRequest:
+    """Return the request that the caller of this session would send to ask about a task."""
+    message = envelope.Request(b"0", tasks.GET, {}, {}, {})
+    route = LegacyRoute(session.version, session.id)
+    return McpRequest(inbound, message, "legacy", session.version, session.id, route, session.client)
 
 
 async def subscribe(request: McpRequest, session: Session) -> None:
@@ -110,21 +127,29 @@ async def listen(request: McpRequest) -> None:
     reply = inbound.gateway.reply(inbound.send, inbound.headers)
     if not reply.can_stream:
         raise BadRequest("this is answered with an event stream", code="not_acceptable")
+
+    def framed(method: str, params: Mapping[str, Raw]) -> bytes:
+        return envelope.notification(method, subscriptions.tagged(params, id_raw))
+
     permitted = [uri for uri in wanted.uris if place_of(inbound, inbound.snapshot, uri, subscriptions.LISTEN)]
-    honoured = Filter(wanted.lists, frozenset(permitted))
+    stream = StandingStream(inbound, reply, wanted.lists, framed, Changes())
+    follower = TaskFollower(request, reply, subscriptions.LISTEN, stream.say)
+    followed = None
+    if wanted.tasks is not None:
+        require_declared(request)
+        followed = follower.take(wanted.tasks)
+    honoured = Filter(wanted.lists, frozenset(permitted), followed)
     acknowledgement = subscriptions.acknowledged(id_raw, honoured)
     gateway, principal = inbound.gateway, inbound.principal
     gateway.record_list(
         subscriptions.LISTEN, principal, inbound.route.name, request.trace_context(), len(acknowledgement)
     )
 
-    def framed(method: str, params: Mapping[str, Raw]) -> bytes:
-        return envelope.notification(method, subscriptions.tagged(params, id_raw))
-
     async def run() -> None:
         await reply.event(acknowledgement)
-        stream = StandingStream(inbound, reply, honoured.lists, framed, Changes())
-        if await stream.run(lambda: honoured.uris, lambda: False):
+        async with follower.following():
+            is_ended = await stream.run(lambda: honoured.uris, lambda: False)
+        if is_ended:
             ending = subscriptions.ended(id_raw, gateway.server_info)
             await reply.finish(envelope.response(id_raw, ending))
 
@@ -158,6 +183,11 @@ class StandingStream:
         self._untold: deque[bytes] = deque(maxlen=MAX_UNTOLD)
         self._watched: dict[str, Callable[[], None]] = {}
         self._snapshot: Snapshot | None = None
+
+    def say(self, method: str, params: Mapping[str, Raw]) -> None:
+        """Tell something else, when its turn comes."""
+        self._untold.append(self._framed(method, params))
+        self._bell.ring()
 
     async def run(self, uris: Callable[[], frozenset[str]], is_over: Callable[[], bool]) -> bool:
         """Tell what changes; return whether it ended from our side, with the client still there."""
@@ -221,8 +251,7 @@ class StandingStream:
         def told(params: Raw) -> None:
             members: RawObject = subscriptions.untagged(envelope.read_object(params))
             shown = envelope.edit(members, {"uri": envelope.write(uri)})
-            self._untold.append(self._framed(UPDATED, shown))
-            self._bell.ring()
+            self.say(UPDATED, shown)
 
         return told
 

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.ports import UpstreamAnswer
+from agent_gateway.runtime.sessions import key_of
 from agent_gateway.stores.task_store import Seen, Where, owner_of
 from agent_gateway.upstreams.http_exchange import garbage
 from agent_gateway.upstreams.mcp_http import HttpUpstream
@@ -109,7 +110,9 @@ async def as_legacy_created(request: McpRequest, capability: Capability, answer:
     result, raw, ttl_ms = found
     task = tasks.read_task(raw)
     text = seal(request, _handle(request, capability, task), ttl_ms)
-    await request.inbound.gateway.tasks.claim(own_list(request), [Seen(text)], ())
+    gateway = request.inbound.gateway
+    await gateway.tasks.claim(own_list(request), [Seen(text)], ())
+    gateway.sessions.note_task(key_of(request.session_id), text)
     own = legacy_tasks.created(result, tasks.with_id(raw, text))
     return replace(answer, era="legacy", result=tasks.renamed(own, {task.id: text}.get))
 

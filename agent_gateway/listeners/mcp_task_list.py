@@ -6,22 +6,19 @@ upstream or the policies of this moment do not show is left out.
 """
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_carry import require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
-from agent_gateway.listeners.mcp_task_ids import opened, own_list
-from agent_gateway.listeners.mcp_tasks import Followed, about_task
-from agent_gateway.listeners.reply import Reply, send_bytes
-from agent_gateway.pipeline.run import run
+from agent_gateway.listeners.mcp_task_ids import own_list
+from agent_gateway.listeners.mcp_tasks import task_now
+from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.stores.task_store import Choice
-from gateway_policies.refusal import OverRate, Refusal, Unavailable
-from mcp_registry.protocol import envelope, legacy_tasks, tasks
+from gateway_policies.refusal import Refusal
+from mcp_registry.protocol import envelope, legacy_tasks
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
 
 PAGE_TASKS: Final = 20
@@ -35,38 +32,22 @@ async def list_tasks(request: McpRequest) -> None:
     after = _after(request)
     reply = gateway.reply(inbound.send, inbound.headers)
     with gateway.running(inbound.principal, None, reply) as in_charge:
-        noted, left = await gateway.tasks.page(own_list(request), Choice(), after, PAGE_TASKS + 1)
+        sink = CallSink(request, reply)
+        noted, _ = await gateway.tasks.page(own_list(request), Choice(), after, PAGE_TASKS + 1)
         shown = await asyncio.gather(
-            *(_task(request, reply, one.id, is_first=at == 0) for at, one in enumerate(noted[:PAGE_TASKS]))
+            *(
+                task_now(request, sink, one.id, legacy_tasks.LIST, counts=at == 0)
+                for at, one in enumerate(noted[:PAGE_TASKS])
+            )
         )
         in_charge.is_done = True
     result: dict[str, object] = {"tasks": [one for one in shown if one is not None]}
     if len(noted) > PAGE_TASKS:
         last = noted[PAGE_TASKS - 1]
         result["nextCursor"] = _seal(request, (last.updated_at, last.id))
-    del left
     body = envelope.response(request.message.id, envelope.write(result))
     gateway.record_list(legacy_tasks.LIST, inbound.principal, inbound.route.name, request.trace_context(), len(body))
     await send_bytes(inbound.send, 200, body)
-
-
-async def _task(request: McpRequest, reply: Reply, task_id: str, *, is_first: bool) -> Raw | None:
-    """Return one task as its upstream tells it now, None where nothing is to be told. The first counts for rates."""
-    gateway = request.inbound.gateway
-    asked = {tasks.TASK_ID: Raw(envelope.write(task_id))}
-    message = replace(request.message, method=tasks.GET, params=asked, parsed={tasks.TASK_ID: task_id})
-    request = replace(request, message=message)
-    try:
-        handle, entry = opened(request, task_id)
-        begun = about_task(request, Followed(handle, entry), CallSink(request, reply), legacy_tasks.LIST)
-        begun.exchange.is_rated = not is_first
-        await run(gateway.services, request.inbound.snapshot, begun.exchange, begun.call, begun.sent.forward)
-    except (OverRate, Unavailable):
-        raise
-    except Refusal:
-        return None
-    answer = envelope.read_answer(begun.sent.body)
-    return answer.result if isinstance(answer, envelope.Response) else None
 
 
 def _after(request: McpRequest) -> tuple[float, str] | None:

@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_rounds import Asked
-from agent_gateway.ports import McpUpstream, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.ports import McpUpstream, Progressed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.asking import NOBODY
 from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.http_exchange import garbage
@@ -165,8 +165,8 @@ class Renaming:
     async def notify(self, method: str, params: Raw | None) -> None:
         await self._sink.notify(method, None if params is None else self._rename(params))
 
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        return await self._sink.ask(method, None if params is None else self._rename(params))
+    async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:
+        return await self._sink.ask(method, None if params is None else self._rename(params), progressed)
 
 
 def by_way(way: Way, upstream: McpUpstream, chores: Chores) -> Asked:

@@ -5,7 +5,7 @@ used for some arguments in this operation, recorded like any call. The call that
 task paid for it; what follows it counts for rates alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -20,10 +20,12 @@ from agent_gateway.listeners.mcp_task_ids import Handle, opened
 from agent_gateway.listeners.mcp_task_ways import Renaming
 from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.run import run
 from agent_gateway.ports import McpUpstream, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.http_exchange import garbage
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
+from gateway_policies.refusal import OverRate, Refusal, Unavailable
 from mcp_registry.entries import Entry
 from mcp_registry.protocol import envelope, legacy_tasks, results, tasks
 from mcp_registry.protocol.errors import MISSING_REQUIRED_CLIENT_CAPABILITY, ProtocolError, translate_error
@@ -70,6 +72,36 @@ def about_task(request: McpRequest, followed: Followed, sink: CallSink, operatio
         inbound.route.name, operation,
     )  # fmt: skip
     return Begun(exchange, call, Following(request, followed, exchange, sink))
+
+
+async def task_now(
+    request: McpRequest, sink: CallSink, task_id: str, operation: str, *, counts: bool = False
+) -> Raw | None:
+    """Return one of the caller's own tasks as `tasks/get` would tell it now; None where it would tell nothing.
+
+    operation  what this asking is recorded as
+    counts     whether it counts for rates
+
+    Raises `OverRate` and `Unavailable`.
+    """
+    gateway = request.inbound.gateway
+    asked = {tasks.TASK_ID: Raw(envelope.write(task_id))}
+    message = replace(request.message, method=tasks.GET, params=asked, parsed={tasks.TASK_ID: task_id})
+    route = gateway.snapshot.routes.get(request.inbound.route.path)
+    if route is None:
+        return None
+    inbound = replace(request.inbound, snapshot=gateway.snapshot, route=route)  # a stream outlives many
+    request = replace(request, message=message, inbound=inbound)
+    try:
+        begun = about_task(request, Followed(*opened(request, task_id)), sink, operation)
+        begun.exchange.is_rated = not counts
+        await run(gateway.services, gateway.snapshot, begun.exchange, begun.call, begun.sent.forward)
+    except (OverRate, Unavailable):
+        raise
+    except Refusal:
+        return None
+    answer = envelope.read_answer(begun.sent.body)
+    return answer.result if isinstance(answer, envelope.Response) else None
 
 
 class Following:

@@ -18,7 +18,7 @@ from a2a_gateway.inbound import Inbound
 from a2a_gateway.offer import Offer
 from a2a_gateway.operations import MESSAGING, Dialect, Operation, Version
 from a2a_gateway.parts import invalid
-from agent_gateway.listeners.agent_card import asked_in, scheme_of, signed
+from agent_gateway.listeners.agent_card import asked_in, grpc_of, scheme_of, signed
 from agent_gateway.listeners.agent_door import Arrived, is_about_push
 from agent_gateway.listeners.agent_made import in_dialect
 from agent_gateway.listeners.agent_pages import Cursors, choice_of, page_size, typed
@@ -73,6 +73,7 @@ class ToolsetDoor:
             scheme=scheme_of(snapshot),
             shape=offering.shape_for(card, self.serve, asked),
             has_extended=True,
+            grpc=grpc_of(snapshot, route.path, self.serve),
             extensions=extensions_of(names),
         )
         return offering.write(card, offer)

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable
 
 from agent_gateway.pipeline.authorize import authorize
 from agent_gateway.pipeline.exchange import Exchange
+from agent_gateway.pipeline.fault import fault
 from agent_gateway.pipeline.guard import guard
 from agent_gateway.pipeline.hold import hold
 from agent_gateway.pipeline.record import record_decision, record_refusal
@@ -45,7 +46,7 @@ async def run(
     forward  the protocol's way to send the call on, streaming what comes early; it gets the Permit,
              and may set `exchange.status` when the answer means more than that it came
 
-    Raises a `Refusal` after recording it.
+    Raises a `Refusal` after recording it; what fails inside the gateway before the call is forwarded is one too.
     """
     exchange.call = call
     try:
@@ -60,9 +61,13 @@ async def run(
         exchange.status, exchange.code = "cancelled", "cancelled"
         settle(services, exchange)
         raise
-    except BaseException:  # a fault of our own: the hold goes back and the record is closed all the same
-        settle(services, exchange)
-        raise
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            settle(services, exchange)
+            raise
+        refusal = fault()  # of our own: the call is refused, and its records say so
+        await record_refusal(services, snapshot, exchange, refusal)
+        raise refusal from error
     return await carry(services, exchange, permit, forward)
 
 

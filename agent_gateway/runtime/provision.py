@@ -36,6 +36,7 @@ from agent_gateway.runtime.agents import (
     tools_of,
 )
 from agent_gateway.runtime.api_upstreams import grades_of
+from agent_gateway.runtime.embeddings import Embedder, EmbeddingServer
 from agent_gateway.runtime.flow_upstreams import joined
 from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegator_of, issuer_url, make_identity
 from agent_gateway.runtime.pinning import Pinning
@@ -92,6 +93,7 @@ class Provisioner:
         self._keep = keep
         self._clock = clock
         self._validators: dict[str, Validator] = {}
+        self._embedding: Embedder | None = None
 
     async def provision(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         """Return the snapshot of a configuration, its upstreams and what they showed. Raises `BadConfiguration`."""
@@ -108,8 +110,7 @@ class Provisioner:
     def _make(self, loaded: Loaded, kept: Mapping[str, Kept], seen: Mapping[str, Seen]) -> Snapshot:
         config = loaded.config
         toolsets = governance.toolsets_of(config)
-        flows = {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
-        catalog = assemble(joined([seen[name].part for name in kept], flows), toolsets)
+        catalog = assemble(joined([seen[name].part for name in kept], _steps_of(kept)), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
         world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
@@ -145,6 +146,7 @@ class Provisioner:
             toolset_routes=toolset_routes_of(config, routes, endpoints),
             routes=routes,
             validators=self._compiled(catalog),
+            embedder=self._embedder(loaded),
             missing=missing,
             infos={name: info for name in kept if (info := seen[name].info) is not None},
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
@@ -156,6 +158,18 @@ class Provisioner:
             ),
         )
 
+    def _embedder(self, loaded: Loaded) -> Embedder | None:
+        """Return what gives vectors; the one of an unchanged server is used again, with all that it knows."""
+        config = loaded.config.search.embeddings
+        if config is None:
+            self._embedding = None
+            return None
+        key = loaded.reveal(config.key) if config.key is not None else ""
+        server = EmbeddingServer(config.url, config.model, key, config.allow_private, config.timeout_s, config.batch)
+        if self._embedding is None or self._embedding.server != server:
+            self._embedding = Embedder(server)
+        return self._embedding
+
     def _compiled(self, catalog: Catalog) -> dict[str, Validator]:
         """Return a validator per tool; those of unchanged definitions are used again."""
         by_pin: dict[str, Validator] = {}
@@ -164,6 +178,11 @@ class Provisioner:
             by_pin[pin] = self._validators.get(pin) or _validator(bytes(entry.input_schema))
         self._validators = by_pin
         return {name: by_pin[entry.capability.pin] for name, entry in catalog.entries.items()}
+
+
+def _steps_of(kept: Mapping[str, Kept]) -> dict[str, Mapping[str, Sequence[tuple[str, str]]]]:
+    """Return what the workflows of each upstream may call."""
+    return {name: one.upstream.steps for name, one in kept.items() if isinstance(one.upstream, Workflows)}
 
 
 def _validator(schema: bytes) -> Validator:

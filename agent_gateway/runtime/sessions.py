@@ -19,6 +19,7 @@ from agent_gateway.runtime.siblings import Siblings
 
 MAX_REMEMBERED = 100_000
 MAX_ENDED = 100_000
+MAX_TASKS = 64  # of one session that its standing stream tells of
 Owner = tuple[str, str, str, str]  # a principal's key
 
 
@@ -34,6 +35,7 @@ class SessionState:
     log_level  the least severe log message it asked for (`logging/setLevel`)
     told_at    when the other workers heard last that it is used
     uris       the resources it watches (`resources/subscribe`)
+    tasks      those begun in it at this worker, newest last
     bell       rings when those change, once a standing stream is open here
     """
 
@@ -42,6 +44,7 @@ class SessionState:
     told_at: float = 0.0
     log_level: str | None = None
     uris: set[str] = field(default_factory=set[str])
+    tasks: dict[str, None] = field(default_factory=dict[str, None])
     bell: Changes | None = None
 
 
@@ -99,6 +102,17 @@ class Sessions:
         """The client of this session wants to hear of a resource, or no more."""
         _watch(state, uri, is_wanted)
         self._siblings.tell("session.watch", key.hex(), _written(state.owner), uri, "1" if is_wanted else "")
+
+    def note_task(self, key: bytes, task_id: str) -> None:
+        """The session began a task: its standing stream tells how it goes."""
+        state = self._known.get(key)
+        if state is None:
+            return
+        state.tasks[task_id] = None
+        if len(state.tasks) > MAX_TASKS:
+            del state.tasks[next(iter(state.tasks))]
+        if state.bell is not None:
+            state.bell.ring()
 
     def end(self, key: bytes) -> None:
         """The session opens nothing from now on."""

@@ -12,19 +12,21 @@ from msgspec import Raw
 
 from agent_gateway.ports import Listen, McpUpstream
 from gateway_policies.principal import Principal
+from mcp_registry.protocol import tasks
 from mcp_registry.protocol.subscriptions import UPDATED, updated_uri
 
-Updated = Callable[[Raw], None]  # gets the raw params of `notifications/resources/updated`; must not block
+Updated = Callable[[Raw], None]  # gets the raw params of the notification; must not block
 _Key = tuple[str, tuple[str, str, str, str]]
+_What = tuple[str, str]  # ("uri", …) or ("task", …)
 
 
 @dataclass(slots=True, eq=False)
 class _Listening:
-    """One listening: who watches what, by the upstream's own URIs."""
+    """One listening: who watches what, by the upstream's own URIs and ids of tasks."""
 
     principal: Principal
     upstream: McpUpstream
-    watchers: dict[str, list[Updated]] = field(default_factory=dict[str, list[Updated]])
+    watchers: dict["_What", list[Updated]] = field(default_factory=dict["_What", list[Updated]])
     task: asyncio.Task[None] | None = None
 
 
@@ -44,6 +46,13 @@ class Subscriptions:
 
     def watch(self, principal: Principal, upstream: str, uri: str, updated: Updated) -> Callable[[], None]:
         """Call `updated` when the resource changes, or one below it; return what ends that, once."""
+        return self._watch(principal, upstream, ("uri", uri), updated)
+
+    def follow(self, principal: Principal, upstream: str, task: str, updated: Updated) -> Callable[[], None]:
+        """Call `updated` with what the upstream tells of a task of its own; return what ends that, once."""
+        return self._watch(principal, upstream, ("task", task), updated)
+
+    def _watch(self, principal: Principal, upstream: str, what: _What, updated: Updated) -> Callable[[], None]:
         key = (upstream, principal.key)
         listening = self._open.get(key)
         if listening is None:
@@ -51,11 +60,11 @@ class Subscriptions:
             if found is None:
                 return _nothing
             listening = self._open[key] = _Listening(principal, found)
-        watchers = listening.watchers.setdefault(uri, [])
+        watchers = listening.watchers.setdefault(what, [])
         watchers.append(updated)
         if len(watchers) == 1:
             self._renew_soon(key)
-        return lambda: self._unwatch(key, uri, updated)
+        return lambda: self._unwatch(key, what, updated)
 
     def renew(self) -> None:
         """Listen anew where an upstream was replaced; forget those that are gone."""
@@ -72,15 +81,15 @@ class Subscriptions:
         for key in list(self._open):
             self._end(key)
 
-    def _unwatch(self, key: _Key, uri: str, updated: Updated) -> None:
+    def _unwatch(self, key: _Key, what: _What, updated: Updated) -> None:
         listening = self._open.get(key)
-        watchers = None if listening is None else listening.watchers.get(uri)
+        watchers = None if listening is None else listening.watchers.get(what)
         if listening is None or watchers is None or updated not in watchers:
             return
         watchers.remove(updated)
         if watchers:
             return
-        del listening.watchers[uri]
+        del listening.watchers[what]
         if listening.watchers:
             self._renew_soon(key)
         else:
@@ -99,11 +108,14 @@ class Subscriptions:
             return
         if listening.task is not None:
             listening.task.cancel()
-        wanted = Listen(listening.principal, uris=frozenset(listening.watchers))
+        uris, tasks_ = (frozenset(name for kind, name in listening.watchers if kind == one) for one in ("uri", "task"))
+        wanted = Listen(listening.principal, uris=uris, tasks=tasks_)
 
         def heard(method: str, params: Raw | None) -> None:
             if method == UPDATED and params is not None:
                 _tell(listening, params)
+            elif method == tasks.CHANGED and params is not None:
+                _tell_task(listening, params)
 
         task = asyncio.get_running_loop().create_task(listening.upstream.listen(wanted, heard))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -119,10 +131,19 @@ def _tell(listening: _Listening, params: Raw) -> None:
     changed = updated_uri(params)
     if changed is None:
         return
-    for uri, watchers in list(listening.watchers.items()):
-        if changed == uri or changed.startswith(uri.rstrip("/") + "/"):
+    for (kind, uri), watchers in list(listening.watchers.items()):
+        if kind == "uri" and (changed == uri or changed.startswith(uri.rstrip("/") + "/")):
             for updated in list(watchers):
                 updated(params)
+
+
+def _tell_task(listening: _Listening, params: Raw) -> None:
+    try:
+        task = tasks.read_task(params)
+    except ValueError:
+        return
+    for updated in list(listening.watchers.get(("task", task.id), ())):
+        updated(params)
 
 
 def _nothing() -> None:

@@ -35,6 +35,7 @@ from agent_gateway.runtime.api_watch import ApiWatch, watch_forever
 from agent_gateway.runtime.books import Books, DataDir, open_books
 from agent_gateway.runtime.chores import Chores
 from agent_gateway.runtime.gateway import KEEP_ALIVE_EVERY_S, Chance, Gateway
+from agent_gateway.runtime.grpc_beside import grpc_beside
 from agent_gateway.runtime.identities import Keep
 from agent_gateway.runtime.keeper import Keeper, load_for
 from agent_gateway.runtime.list_changes import hear_list_changes
@@ -141,7 +142,8 @@ async def serve(
             Listener("data", data, data_socket, *common, refused=_recorded(worker, ""), fast_for=_fast_for(worker)),
             Listener("admin", admin, admin_socket, *common, refused=_recorded(worker, "admin")),
         ]
-        async with serving(listeners), worker.gateway.siblings.serving(data):
+        config = worker.gateway.snapshot.config
+        async with serving(listeners), worker.gateway.siblings.serving(data), grpc_beside(config, data):
             log(logging.INFO, "serving", pid=os.getpid(), slot=worker.books.slot, snapshot=worker.gateway.snapshot.id)
             gc.collect()
             gc.freeze()  # what is there now stays: the collector need not look at it again

@@ -40,7 +40,7 @@ from agent_gateway.upstreams.settings import UpstreamSettings
 from agent_gateway.upstreams.standing import MAX_PAUSE_S
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
-from mcp_registry.protocol import outbound
+from mcp_registry.protocol import outbound, tasks
 from mcp_registry.protocol.errors import INVALID_REQUEST, MODERN_CODES, UNSUPPORTED_PROTOCOL_VERSION
 from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.subscriptions import Filter
@@ -147,7 +147,9 @@ class HttpUpstream:
             return False
         id_raw = self._next_id()
         speaker = replace(speak.GATEWAY, version=known.version)
-        message = speak.listening(id_raw, Filter(wanted.lists, wanted.uris))
+        if wanted.tasks:  # who follows them has declared it
+            speaker = replace(speaker, capabilities=tasks.DECLARED)
+        message = speak.listening(id_raw, Filter(wanted.lists, wanted.uris, wanted.tasks or None))
         sent = HttpRequest(
             "POST",
             self._settings.url,

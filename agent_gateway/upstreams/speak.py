@@ -18,7 +18,7 @@ from agent_gateway import VERSION
 from agent_gateway.ports import AskRefused, Heard, Listed, Progressed, ServerInfo, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.settings import UpstreamLimits
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout
-from mcp_registry.protocol import envelope
+from mcp_registry.protocol import envelope, tasks
 from mcp_registry.protocol.envelope import Notification, Response
 from mcp_registry.protocol.errors import METHOD_NOT_FOUND
 from mcp_registry.protocol.headers import HeaderParam, header_params
@@ -136,7 +136,7 @@ class Hearing:
         self._heard = heard
 
     async def notify(self, method: str, params: Raw | None) -> None:
-        if method in CHANGES:
+        if method in CHANGES or method == tasks.CHANGED:
             self._heard(method, params)
 
     async def ask(self, method: str, params: Raw | None, progressed: Progressed | None = None) -> Raw:

@@ -6,10 +6,11 @@ alone, and how long a field is, is held against constants: what a caller may not
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from math import log
+from operator import mul
 from typing import Final
 
 from context_mesh.search.words import SYNONYMS, stem, terms
@@ -43,15 +44,16 @@ class Entry:
     key: str
     fields: Mapping[str, str]
 
+    @property
+    def text(self) -> str:
+        """All that is said of it, in one text."""
+        return " ".join(text for text in self.fields.values() if text)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     key: str
     score: float
-
-
-Embed = Callable[[str], Sequence[float]]
-"""The seam for vectors: a text's embedding, of unit length. None ships: words are the default."""
 
 
 class Index:
@@ -155,19 +157,17 @@ def fused(rankings: Sequence[Sequence[Hit]], limit: int) -> list[Hit]:
 class Vectors:
     """Tools by the embeddings of their texts; exact search, for some ten thousand tools.
 
-    embed  gives vectors of unit length and of one size
+    vectors  by key, of unit length and of one size; making them is left to others
     """
 
-    def __init__(self, entries: Iterable[Entry], embed: Embed) -> None:
-        self._embed = embed
-        self._vectors = [(entry.key, embed(" ".join(entry.fields.values()))) for entry in entries]
+    def __init__(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        self._vectors = dict(vectors)
 
-    def find(self, query: str, limit: int, among: Container[str] | None = None) -> list[Hit]:
-        """Return the nearest tools, nearest first."""
-        asked = self._embed(query)
+    def find(self, asked: Sequence[float], limit: int, among: Container[str] | None = None) -> list[Hit]:
+        """Return the nearest tools, nearest first; none for a vector of another size."""
         hits = (
-            Hit(key, sum(one * other for one, other in zip(asked, vector, strict=True)))
-            for key, vector in self._vectors
-            if among is None or key in among
+            Hit(key, sum(map(mul, asked, vector)))
+            for key, vector in self._vectors.items()
+            if len(vector) == len(asked) and (among is None or key in among)
         )
         return nsmallest(limit, hits, key=lambda hit: (-hit.score, hit.key))

@@ -33,21 +33,23 @@ CHANGES: Final = frozenset({UPDATED, *LIST_CHANGED.values()})
 META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 
 MAX_URIS: Final = 256  # of one subscription
-MAX_URI_CHARS: Final = 4096
+MAX_URI_CHARS: Final = 4096  # of a URI, and of a task's id
+MAX_TASKS: Final = 64  # of one subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a subscription wants to hear: lists by name, resources by URI."""
+    """What a subscription wants to hear: lists by name, resources by URI, tasks by id (None: it names no such list)."""
 
     lists: frozenset[str] = frozenset()
     uris: frozenset[str] = frozenset()
+    tasks: frozenset[str] | None = None
 
 
 def read_filter(params: Mapping[str, object]) -> Filter:
     """Return the filter of a `subscriptions/listen`; members we do not know are passed over.
 
-    Raises `ProtocolError` (-32602) when it is none, or beyond `MAX_URIS` and `MAX_URI_CHARS`.
+    Raises `ProtocolError` (-32602) when it is none, or beyond `MAX_URIS`, `MAX_TASKS` and `MAX_URI_CHARS`.
     """
     wanted = params.get("notifications")
     if not isinstance(wanted, dict):
@@ -59,7 +61,19 @@ def read_filter(params: Mapping[str, object]) -> Filter:
     found = frozenset(cast("list[str]", uris))
     if len(found) > MAX_URIS:
         raise ProtocolError(INVALID_PARAMS, f"one subscription holds at most {MAX_URIS} resources")
-    return Filter(frozenset(name for name in LIST_CHANGED if members.get(f"{name}ListChanged") is True), found)
+    lists = frozenset(name for name in LIST_CHANGED if members.get(f"{name}ListChanged") is True)
+    return Filter(lists, found, _task_ids(members.get("taskIds")))
+
+
+def _task_ids(listed: object) -> frozenset[str] | None:
+    if listed is None:
+        return None
+    if not isinstance(listed, list) or not all(is_uri(one) for one in cast("list[object]", listed)):
+        raise ProtocolError(INVALID_PARAMS, "`taskIds` must be a list of ids")
+    found = frozenset(cast("list[str]", listed))
+    if len(found) > MAX_TASKS:
+        raise ProtocolError(INVALID_PARAMS, f"one subscription holds at most {MAX_TASKS} tasks")
+    return found
 
 
 def is_uri(value: object) -> bool:
@@ -72,6 +86,8 @@ def write_filter(wanted: Filter) -> dict[str, object]:
     found: dict[str, object] = {f"{name}ListChanged": True for name in LIST_CHANGED if name in wanted.lists}
     if wanted.uris:
         found["resourceSubscriptions"] = sorted(wanted.uris)
+    if wanted.tasks is not None:
+        found["taskIds"] = sorted(wanted.tasks)
     return found
 
 

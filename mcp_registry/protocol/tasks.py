@@ -29,6 +29,9 @@ MAX_ID_CHARS: Final = 1024  # of an upstream's own id
 MISSING: Final[Mapping[str, object]] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
 """What the `data` of -32021 says to a caller that did not declare the extension."""
 
+DECLARED: Final = Raw(b'{"extensions":{"%b":{}}}' % EXTENSION.encode())
+"""The capabilities of who follows tasks and nothing else."""
+
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 STATUSES: Final = frozenset({"working", "input_required", *TERMINAL})
 

@@ -1,7 +1,9 @@
 """The audit log from the event loop's side: durable, gapless, and closed when in doubt."""
 
 import asyncio
+import os
 import sqlite3
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +227,10 @@ async def test_cancelling_the_start_lets_the_file_go(tmp_path: Path) -> None:
         await log.recovered()
     await log.aclose()
     await write_calls(tmp_path, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux schedules by classes")
+async def test_the_writer_does_not_take_the_core_from_the_loop_that_wakes_it(tmp_path: Path) -> None:
+    async with open_log(tmp_path):
+        writers = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("audit-")]
+        assert [os.sched_getscheduler(number or 0) for number in writers] == [os.SCHED_BATCH]

@@ -44,6 +44,7 @@ def listener(text: str, name: str = "data") -> str:
             "no issuer is called `corq`",
         ),
         (MINIMAL + "token_service: {enabled: false}\n", "agents.planner.credentials[0].kind", "`client_secret` needs"),
+        (MINIMAL + "listeners: {grpc: {port: 8080}}\n", "listeners.grpc.port", "another listener has this port"),
         (
             MINIMAL.replace("upstreams:\n", "upstreams:\n  desk: {kind: a2a, url: 'https://x.example'}\n")
             + "toolsets: {desk: {agent: {}}}\n",

@@ -1,22 +1,19 @@
 """Tasks of 2025-11-25 through the gateway, and the way between them and the extension, in the cells of both eras."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import msgspec
 import pytest
 
-from gateway.test_tasks import ask, begun, code_of, until
 from support.gateways import TestGateway, gateway
-from support.legacy_client import LEGACY_VERSION, legacy_headers
 from support.legacy_task_server import CAPABILITIES, LegacyTaskServer, methods
 from support.scenes import FILES, check_books, of_kind, world
+from support.task_clients import Session, ask, begun, body_of, code_of, told, until
 from support.task_jobs import Json, Offer, confirm_delete, multi_input, slow_compute
 from support.task_server import EXTENSION, TaskServer, served
 
@@ -33,76 +30,6 @@ async def followed(
             entry = f"  jobs: {{url: '{server.url}', allow_private: true, {RULES}}}\n"
             async with gateway(folder, world([entry], more), **{**FILES, **files}) as gate:
                 yield gate, server
-
-
-class Session:
-    """A legacy client by hand: asks, and answers what it is asked on the way with `answers`, in order."""
-
-    def __init__(self, client: httpx2.AsyncClient, path: str = "/mcp") -> None:
-        self._client = client
-        self._path = path
-        self._id = ""
-        self.asked: list[Json] = []
-        self.told: list[Json] = []
-        self.answers: Sequence[Json] = ({"action": "accept", "content": {"confirm": True}},) * 9
-        self.capabilities: Json = {}
-
-    async def open(self, capabilities: Mapping[str, object] | None = None, version: str = LEGACY_VERSION) -> "Session":
-        """Shake hands."""
-        params = {
-            "protocolVersion": version,
-            "capabilities": capabilities or {},
-            "clientInfo": {"name": "t", "version": "1"},
-        }
-        head = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
-        response = await self._client.post(self._path, content=msgspec.json.encode(message), headers=head)
-        self._id = response.headers["mcp-session-id"]
-        self.capabilities = response.json()["result"]["capabilities"]
-        return self
-
-    async def ask(self, method: str, params: Mapping[str, object] | None = None) -> Json:
-        """Send a request and return the whole answer."""
-        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
-        head, body = legacy_headers(self._id), msgspec.json.encode(message)
-        async with self._client.stream("POST", self._path, content=body, headers=head) as response:
-            if not response.headers["content-type"].startswith("text/event-stream"):
-                return json.loads(await response.aread())
-            async for line in response.aiter_lines():
-                if not line.startswith("data: {"):
-                    continue
-                said: Json = json.loads(line[6:])
-                if "method" not in said:
-                    return said
-                if "id" in said:
-                    await self._reply(said)
-                else:
-                    self.told.append(said)
-        raise AssertionError("the stream ended without an answer")
-
-    async def _reply(self, question: Json) -> None:
-        answer = {"jsonrpc": "2.0", "id": question["id"], "result": self.answers[len(self.asked)]}
-        self.asked.append(question)
-        posted = await self._client.post(
-            self._path, content=msgspec.json.encode(answer), headers=legacy_headers(self._id)
-        )
-        assert posted.status_code == 202
-
-    async def call(self, name: str, arguments: Json | None = None, **more: object) -> Json:
-        """Call a tool."""
-        return await self.ask("tools/call", {"name": name, "arguments": arguments or {}, **more})
-
-    async def begin(self, name: str, arguments: Json | None = None) -> Json:
-        """Call a tool as a task; return the task."""
-        answer = await self.call(name, arguments, task={"ttl": 60_000})
-        return answer["result"]["task"]
-
-    async def until(self, task_id: str, *statuses: str) -> Json:
-        """Poll a task until it has one of these statuses."""
-        while True:
-            found = (await self.ask("tasks/get", {"taskId": task_id}))["result"]
-            if found["status"] in statuses:
-                return found
 
 
 # --- legacy and legacy -----------------------------------------------------------------------
@@ -215,6 +142,35 @@ async def test_who_runs_no_tasks_is_asked_for_none(tmp_path: Path) -> None:
         plain = await session.call("jobs__slow_compute", {"label": "a"}, task={})
         assert plain["result"]["content"][0]["text"] == "computed a"
         assert "task" not in server.heard[-1]["params"]
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_a_legacy_session_hears_how_its_tasks_go(tmp_path: Path) -> None:
+    async with followed(tmp_path, LegacyTaskServer()) as (gate, server), gate.client(gate.token("planner")) as client:
+        session = await Session(client).open()
+        async with client.stream("GET", "/mcp", headers=session.headers) as stream:
+            task_id = (await session.begin("jobs__slow_compute", {"seconds": 60}))["taskId"]
+            lines = stream.aiter_lines()
+            first = await told(lines)
+            assert first["method"] == "notifications/tasks/status"
+            assert (first["params"]["taskId"], first["params"]["status"]) == (task_id, "working")
+            await session.ask("tasks/cancel", {"taskId": task_id})
+            assert (await told(lines))["params"]["status"] == "cancelled"
+        assert next(iter(server.jobs)) not in str(first)
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_a_modern_caller_hears_of_a_legacy_task(tmp_path: Path) -> None:
+    async with followed(tmp_path, LegacyTaskServer()) as (gate, _), gate.client(gate.token("planner")) as client:
+        task_id = (await begun(client, "jobs__failing_job"))["taskId"]
+        body, head = body_of("subscriptions/listen", {"notifications": {"taskIds": [task_id]}})
+        async with client.stream("POST", "/mcp", content=body, headers=head) as stream:
+            lines = stream.aiter_lines()
+            assert (await told(lines))["params"]["notifications"] == {"taskIds": [task_id]}
+            found = await told(lines)
+            while found["params"]["status"] != "completed":
+                found = await told(lines)
+            assert found["params"]["result"]["isError"] is True
 
 
 # --- driven here -----------------------------------------------------------------------------

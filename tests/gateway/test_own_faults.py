@@ -1,17 +1,21 @@
 """When the gateway itself fails inside a call: one error, a closed record, nothing kept back, the next call works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from agent_gateway.ports import McpUpstream, Sink, UpstreamAnswer, UpstreamRequest
+from agent_gateway.pipeline.services import Services
+from agent_gateway.ports import Charge, Hold, Ledger, McpUpstream, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.runtime.schemas import NeverValid
 from agent_gateway.snapshot import Snapshot
+from gateway_policies.rates import RateKey, RateTable
 from support.gateways import call, gateway, rpc
 from support.raw_upstream import echo, raw_upstream
 from support.scenes import FILES, check_books, of_kind, world
+from support.two_ways import Connection, request, same, two_ways
 
 PURSE = "budgets: [{name: purse, scope: tenant, match: acme, unit: calls, limit: 2, window: total}]\n"
 
@@ -68,3 +72,71 @@ async def test_a_fault_of_our_own_closes_the_call_and_costs_only_what_may_have_b
         assert len(of_kind(records, "outcome")) == len(of_kind(records, "decision"))
         lost = [one for one in of_kind(records, "outcome") if one["status"] == "lost"]
         assert len(lost) == (1 if fault is in_forward else 0)
+
+
+class FaultyLedger:
+    """Stands before the ledger, with a mistake where a call is held."""
+
+    def __init__(self, real: Ledger) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def hold(self, call_id: str, charges: Sequence[Charge]) -> Hold | None:
+        raise KeyError("a mistake")
+
+
+class FaultyRates(RateTable):
+    """Rates that fail instead of counting."""
+
+    def take(self, keys: Sequence[RateKey], now_ns: int) -> None:
+        raise KeyError("a mistake")
+
+
+def in_ledger(services: Services) -> None:
+    services.ledger = cast("Ledger", FaultyLedger(services.ledger))
+
+
+def in_rates(services: Services) -> None:
+    services.rates = FaultyRates()
+
+
+@pytest.mark.requirement("audit.one-outcome")
+@pytest.mark.parametrize("break_it", [in_ledger, in_rates])
+async def test_a_fault_before_a_call_is_forwarded_is_one_denial_and_one_outcome(
+    tmp_path: Path, break_it: Callable[[Services], None]
+) -> None:
+    rates = "rates: [{name: pace, scope: tenant, match: acme, per_second: 100, burst: 100}]\n"
+    async with (
+        raw_upstream({"echo": echo}) as up,
+        gateway(tmp_path, world([up.entry()], PURSE + rates), **FILES) as gate,
+        two_ways(gate) as ways,
+        Connection(ways.short) as short,
+        Connection(ways.long) as long,
+    ):
+        asked = request(gate.token("planner"))
+        await short.send(asked)  # now its lane is warm
+        assert b"200 OK" in await short.answer()
+        services = gate.worker.gateway.services
+        sound_ledger, sound_rates = services.ledger, services.rates
+        before = len(await gate.settled())
+        calls = len(up.calls)
+        break_it(services)
+        answers: list[bytes] = []
+        for connection in (short, long):
+            await connection.send(asked)
+            answers.append(same(await connection.answer()))
+        services.ledger, services.rates = sound_ledger, sound_rates
+        assert answers[0] == answers[1]
+        assert answers[0].startswith(b"HTTP/1.1 500")
+        assert b"-32603" in answers[0]
+        assert b"KeyError" not in answers[0]
+        records = (await gate.settled())[before:]
+        assert [one["kind"] for one in records] == ["decision", "outcome"] * 2
+        assert {(one["effect"], one["code"]) for one in of_kind(records, "decision")} == {("forbid", "internal")}
+        assert {(one["status"], one["code"]) for one in of_kind(records, "outcome")} == {("refused", "internal")}
+        check_books(records)
+        assert len(up.calls) == calls
+        await long.send(asked)  # the purse holds two: nothing was kept back
+        assert b"200 OK" in await long.answer()

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx2
 import msgspec
 import pytest
 
-from support.gateways import META, VERSION, TestGateway, gateway
+from support.gateways import TestGateway, gateway
 from support.scenes import FILES, check_books, world
+from support.task_clients import ask, begun, body_of, code_of, told, until
 from support.task_jobs import Job, Json, Offer, text
 from support.task_server import EXTENSION, TaskServer, served
 
-DECLARED: Json = {"extensions": {EXTENSION: {}}}
 RULES = 'tools: {"*": {risk: 1, read_only: true, price_micros: 100}}'
 
 
@@ -32,54 +31,6 @@ async def followed(
             ]
             async with gateway(folder, world(entries, more), **{**FILES, **files}) as gate:
                 yield gate, server
-
-
-def body_of(method: str, params: Mapping[str, object], declared: object = DECLARED) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of one modern request."""
-    meta = {**META, "io.modelcontextprotocol/clientCapabilities": declared}
-    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
-    head = {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "mcp-protocol-version": VERSION,
-        "mcp-method": method,
-    }
-    name = params.get("name", params.get("taskId"))
-    return msgspec.json.encode(message), head if name is None else {**head, "mcp-name": str(name)}
-
-
-async def ask(
-    client: httpx2.AsyncClient,
-    method: str,
-    params: Mapping[str, object],
-    *,
-    declared: object = DECLARED,
-    path: str = "/mcp",
-) -> Json:
-    """Send one modern request and return the whole JSON-RPC answer."""
-    body, head = body_of(method, params, declared)
-    answer: Json = (await client.post(path, content=body, headers=head)).json()
-    return answer
-
-
-def code_of(answer: Json) -> str:
-    """Return the code of our own refusal."""
-    return str(answer["error"]["data"]["agent-gateway/refusal"]["code"])
-
-
-async def begun(client: httpx2.AsyncClient, name: str, arguments: Json | None = None, *, path: str = "/mcp") -> Json:
-    """Call a tool that runs as a task; return the task."""
-    answer = await ask(client, "tools/call", {"name": name, "arguments": arguments or {}}, path=path)
-    assert answer["result"]["resultType"] == "task", answer
-    return answer["result"]
-
-
-async def until(client: httpx2.AsyncClient, task_id: str, *statuses: str) -> Json:
-    """Poll a task until it has one of these statuses."""
-    while True:
-        found = (await ask(client, "tasks/get", {"taskId": task_id}))["result"]
-        if found["status"] in statuses:
-            return found
 
 
 @pytest.mark.requirement("mcp.tasks.extension")
@@ -338,6 +289,47 @@ async def test_a_task_of_a_tool_that_is_hidden_now_looks_like_none(tmp_path: Pat
         assert await gate.worker.keeper.reload(gate.worker.gateway)
         hidden = await ask(client, "tasks/get", {"taskId": task_id})
         assert hidden["error"] == unknown["error"]
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_who_listens_hears_of_its_own_tasks_and_no_others(tmp_path: Path) -> None:
+    async with followed(tmp_path) as (gate, server), gate.client(gate.token("planner")) as client:
+        mine = (await begun(client, "jobs__confirm_delete", {"filename": "f"}))["taskId"]
+        (native,) = server.jobs
+        async with gate.client(gate.token("twin")) as twin:
+            theirs = (await begun(twin, "jobs__slow_compute", {"seconds": 60}))["taskId"]
+        wanted = {"notifications": {"taskIds": [mine, theirs, native, "nothing"]}}
+        body, head = body_of("subscriptions/listen", wanted)
+        async with client.stream("POST", "/mcp", content=body, headers=head) as stream:
+            lines = stream.aiter_lines()
+            first = await told(lines)
+            assert first["method"] == "notifications/subscriptions/acknowledged"
+            assert first["params"]["notifications"] == {"taskIds": [mine]}
+            seen = [await told(lines)]
+            while seen[-1]["params"]["status"] != "input_required":
+                seen.append(await told(lines))
+            (key,) = seen[-1]["params"]["inputRequests"]
+            answers: Json = {key: {"action": "accept", "content": {}}}
+            await ask(client, "tasks/update", {"taskId": mine, "inputResponses": answers})
+            while seen[-1]["params"]["status"] != "completed":
+                seen.append(await told(lines))
+        assert {one["method"] for one in seen} == {"notifications/tasks"}
+        assert {one["params"]["taskId"] for one in seen} == {mine}
+        assert seen[-1]["params"]["result"]["content"][0]["text"] == "accept: f"
+        assert seen[-1]["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": 1}
+        assert "resultType" not in seen[-1]["params"]
+        listened = [one["params"] for one in server.heard if one["method"] == "subscriptions/listen"]
+        assert listened[-1]["notifications"] == {"taskIds": [native]}
+
+
+@pytest.mark.requirement("mcp.tasks.told")
+async def test_who_declares_nothing_hears_of_no_task(tmp_path: Path) -> None:
+    async with followed(tmp_path) as (gate, _), gate.client(gate.token("planner")) as client:
+        wanted: Json = {"notifications": {"taskIds": []}}
+        assert (await ask(client, "subscriptions/listen", wanted, declared={}))["error"]["code"] == -32021
+        for odd in ("x", [7], [""], [f"t{n}" for n in range(65)]):
+            answer = await ask(client, "subscriptions/listen", {"notifications": {"taskIds": odd}})
+            assert answer["error"]["code"] == -32602
 
 
 async def _wait(job: Job, arguments: Mapping[str, Any]) -> Json:

@@ -188,3 +188,13 @@ def test_a_tag_does_not_change_with_the_signature() -> None:
     assert is_current("*", tag)
     assert not is_current('"x"', tag)
     assert not is_current(None, tag)
+
+
+def test_where_grpc_is_served_a_card_of_1_0_says_so() -> None:
+    written = write(read(NEW), offer(grpc=("agents.example:443", "worker")))
+    interfaces = written["supportedInterfaces"]
+    assert isinstance(interfaces, list)
+    assert interfaces[-1] == {
+        "url": "agents.example:443", "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": "worker",
+    }  # fmt: skip
+    assert "GRPC" not in str(write(read(NEW), offer("0.3", grpc=("agents.example:443", "worker"))))

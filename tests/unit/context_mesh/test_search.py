@@ -88,12 +88,10 @@ def test_rankings_are_fused_by_rank() -> None:
 
 
 def test_vectors_find_the_nearest() -> None:
-    def embed(text: str) -> tuple[float, float]:
-        return (1.0, 0.0) if "pull" in text.lower() else (0.0, 1.0)
-
-    vectors = Vectors(TOOLS, embed)
-    assert {hit.key for hit in vectors.find("a pull", 2)} == {"list_pulls", "merge_pull"}
-    assert [hit.key for hit in vectors.find("issue", 1, {"merge_pull", "create_issue"})] == ["create_issue"]
+    vectors = Vectors({one.key: (1.0, 0.0) if "pull" in one.text.lower() else (0.0, 1.0) for one in TOOLS})
+    assert {hit.key for hit in vectors.find((1.0, 0.0), 2)} == {"list_pulls", "merge_pull"}
+    assert [hit.key for hit in vectors.find((0.0, 1.0), 1, {"merge_pull", "create_issue"})] == ["create_issue"]
+    assert vectors.find((1.0,), 5) == []
 
 
 @pytest.mark.requirement("mesh.search-knows-its-caller")

@@ -8,6 +8,7 @@ from msgspec import Raw
 from mcp_registry.protocol.envelope import read_object
 from mcp_registry.protocol.errors import ProtocolError
 from mcp_registry.protocol.subscriptions import (
+    MAX_TASKS,
     MAX_URIS,
     META_SUBSCRIPTION,
     Filter,
@@ -35,6 +36,9 @@ def test_a_filter_is_read_and_written_as_the_sdk_has_it() -> None:
     assert read_filter({"notifications": {**written, "promptsListChanged": False, "x": 1}}) == wanted
     assert read_filter({"notifications": {}}) == Filter()
     assert write_filter(Filter()) == {}
+    for tasks in (frozenset({"b", "a"}), frozenset[str]()):
+        assert write_filter(Filter(tasks=tasks)) == {"taskIds": sorted(tasks)}
+        assert read_filter({"notifications": {"taskIds": [*tasks]}}) == Filter(tasks=tasks)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,9 @@ def test_a_filter_is_read_and_written_as_the_sdk_has_it() -> None:
         {"resourceSubscriptions": [1]},
         {"resourceSubscriptions": [""]},
         {"resourceSubscriptions": [f"a://{number}" for number in range(MAX_URIS + 1)]},
+        {"taskIds": "t"},
+        {"taskIds": [1]},
+        {"taskIds": [f"t{number}" for number in range(MAX_TASKS + 1)]},
     ],
 )
 def test_a_filter_that_is_none_is_refused(notifications: object) -> None:
