@@ -3,7 +3,7 @@
 Each port has one contract suite in `tests/`, run over every adapter.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -105,6 +105,7 @@ class UpstreamRequest:
     client_capabilities  what this caller declared, raw; the upstream is told exactly that. None: nothing
     client_info          what the caller says of itself, raw; unverified, for display only
     log_level            the least severe log message the caller wants; None: none
+    let_go               hears that the upstream let go of its stream, to be asked for the rest later; None: no matter
     """
 
     method: str
@@ -119,6 +120,7 @@ class UpstreamRequest:
     client_capabilities: msgspec.Raw | None = None
     client_info: msgspec.Raw | None = None
     log_level: str | None = None
+    let_go: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
     steps: "Steps | None" = None  # for an upstream whose tools are composed of calls of others
 
 

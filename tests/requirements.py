@@ -261,6 +261,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.tasks.told": Requirement(
         "ext-tasks", "who listens to its tasks, or has a legacy session, is told how they go, and of no others"
     ),
+    "mcp.tasks.workers": Requirement(
+        "DESIGN, planes", "a task that one worker's session knows is followed whichever worker is asked"
+    ),
+    "mcp.tasks.peers": Requirement("issue 3", "tasks pass between a server and a client that others wrote"),
     "mcp.tasks.bytes": Requirement("issue 3", "only ids change in what is said about a task, both ways"),
     "mcp.sessions.idle": Requirement("issue 3, 3", "a legacy session that nobody uses is over after its idle time"),
     "mcp.sessions.capped": Requirement(
@@ -286,6 +290,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
+    ),
+    "mcp.unlisted": Requirement(
+        "issue 3, 1", "a resource that no list names is read where it can only be one upstream's, as policies allow"
     ),
     "registry.mirror": Requirement(
         "issue 3, 5",

@@ -116,6 +116,12 @@ def accepts(headers: Mapping[bytes, bytes], kind: bytes) -> bool:
     return kind in value or b"*/*" in value or kind.split(b"/", 1)[0] + b"/*" in value
 
 
+def prefers(headers: Mapping[bytes, bytes], kind: bytes, other: bytes) -> bool:
+    """Return whether `accept` names `kind` before `other`."""
+    value = headers.get(b"accept", b"").lower()
+    return kind in value and (other not in value or value.index(kind) < value.index(other))
+
+
 def hosts_of(public_url: str, bind_host: str, port: int, extra: Iterable[str] = ()) -> frozenset[str]:
     """Return the `Host` values that reach a listener with this public URL and bind address."""
     public = urlsplit(public_url)

@@ -36,7 +36,8 @@ _NOT_OF_A_CALL: Final = frozenset(
         "notifications/prompts/list_changed",
         "notifications/resources/list_changed",
         "notifications/resources/updated",
-        "notifications/tasks",
+        "notifications/tasks",  # told on standing streams
+        "notifications/tasks/status",
         "notifications/tools/list_changed",
     }
 )
@@ -56,6 +57,10 @@ class CallSink:
     def can_ask(self) -> bool:
         """Whether the client can still be reached before the answer."""
         return self._reply.can_stream
+
+    async def let_go(self) -> None:
+        """Let the caller come back for its answer later, as the upstream lets us."""
+        await self._reply.let_go()
 
     async def notify(self, method: str, params: Raw | None) -> None:
         if method == progress.PROGRESS:

@@ -1,7 +1,9 @@
 """MCP's lists: tools, prompts, resources, templates; what this caller may use, page by page."""
 
+from agent_gateway.listeners.guard import prefers
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import send_bytes
+from agent_gateway.listeners.resumable import ResumableReply
 from gateway_policies.refusal import Refusal
 from mcp_registry.protocol import envelope, results
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
@@ -24,6 +26,11 @@ async def serve_list(request: McpRequest, shape: ListShape) -> None:
     if shape.kind == "tools":
         gateway.services.metrics.note_list(inbound.principal, inbound.route.name, listing.tokens)
     gateway.record_list(shape.method, inbound.principal, inbound.route.name, request.trace_context(), len(body))
+    if request.session_id and prefers(inbound.headers, b"text/event-stream", b"application/json"):
+        reply = ResumableReply(request)
+        await reply.begin()
+        await reply.finish(body)
+        return
     await send_bytes(inbound.send, 200, body)
 
 

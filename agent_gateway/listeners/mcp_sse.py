@@ -24,6 +24,7 @@ from agent_gateway.listeners.mcp import Arrival, admit, serve_guarded, serve_mcp
 from agent_gateway.listeners.mcp_session import LIFE_S
 from agent_gateway.listeners.mcp_stream import PING_EVERY_S, StandingStream, counted
 from agent_gateway.listeners.reply import Reply, send_bytes
+from agent_gateway.listeners.resumable import ONE_STREAM
 from agent_gateway.runtime.counting import Changes
 from agent_gateway.runtime.posted_streams import PostedStream
 from agent_gateway.runtime.sessions import SessionState, key_of
@@ -214,6 +215,7 @@ def _within(scope: Scope, path: str, session_id: str) -> Scope:
     if session_id:
         kept.append((_SESSION, session_id.encode()))
     inner = {**scope, "path": path, "raw_path": path.encode("latin-1"), "query_string": b"", "headers": kept}
+    inner[ONE_STREAM] = True
     return not_to_be_relayed(inner)
 
 

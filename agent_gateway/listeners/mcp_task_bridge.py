@@ -107,7 +107,8 @@ async def _questions(one: Following) -> Mapping[str, Question]:
     """Return what a task asks now, by keys that are never used again for it."""
     call = _parked(one)
     if call is None or call.is_over:
-        call = Parked(one.turn.request.client.capabilities, f"{secrets.token_hex(4)}-")
+        declared = one.asked.client_capabilities or one.turn.request.client.capabilities  # when the task was made
+        call = Parked(declared, f"{secrets.token_hex(4)}-")
         wanted = about(one.asked, RESULT, one.native)
         call.begin(lambda sink: one.upstream.request(wanted, sink))
     await call.settled(ASKS_WITHIN_S)

@@ -80,7 +80,9 @@ class TaskFollower:
             while True:
                 for task_id in self._open.keys() - ends.keys():
                     handle, _ = self._open[task_id]
-                    ends[task_id] = follow(principal, handle.upstream, handle.native, partial(self._pushed, task_id))
+                    if not handle.node:  # else its upstream tells nothing by itself
+                        pushed = partial(self._pushed, task_id)
+                        ends[task_id] = follow(principal, handle.upstream, handle.native, pushed)
                 self._taken.clear()
                 pauses = [await self._look(task_id) for task_id in sorted(self._open)]
                 with suppress(TimeoutError):

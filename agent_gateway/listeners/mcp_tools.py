@@ -136,6 +136,7 @@ class Sent:
             client_capabilities=request.client.capabilities,
             client_info=request.client.info,
             log_level=request.client.log_level,
+            let_go=self.sink.let_go if request.session_id else None,
         )
 
     def take(self, answer: UpstreamAnswer) -> None:

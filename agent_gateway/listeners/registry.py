@@ -116,10 +116,11 @@ class _Request(RegistryRequest):
 
 
 def publisher_of(snapshot: Snapshot) -> Publisher:
-    """Return who publishes: the host of the public URL, below `localhost` where it is no full name."""
+    """Return who publishes: the host of the public URL, `gateway.localhost` where that is no full name."""
     endpoints = snapshot.identity.endpoints
     host = (urlsplit(endpoints.public_url).hostname or "").lower()
-    domain = host if "." in host.strip(".") and ":" not in host else "gateway.localhost"
+    is_name = "." in host.strip(".") and ":" not in host and not host.replace(".", "").isdigit()
+    domain = host if is_name else "gateway.localhost"
     return Publisher(domain, "Agent Gateway", endpoints.url(BASE))
 
 

@@ -93,6 +93,9 @@ class Reply:
         self._is_done = True
         await self._write(b"", more=False)
 
+    async def let_go(self) -> None:
+        """Let the client come back for the rest, where it can; here it cannot."""
+
     async def keep_alive(self, now: float) -> None:
         """Say something, so that nobody between us and the client gives up."""
         if self._can_stream and not self._is_done:

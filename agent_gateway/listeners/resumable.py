@@ -22,12 +22,13 @@ PING_EVERY_S = 15.0
 _PRIMED_FROM = "2025-11-25"
 _STREAM = b"text/event-stream"
 LAST_EVENT_ID = b"last-event-id"
+ONE_STREAM = "agent_gateway.one_stream"  # in a scope: everything comes on one stream, and nothing can be come back for
 
 
 class ResumableReply(Reply):
     """The answer to one request in a session. Nothing that is said is lost with the connection."""
 
-    __slots__ = ("_events", "_is_lost", "_is_primed", "_session", "_stream", "_timer")
+    __slots__ = ("_events", "_is_lost", "_is_primed", "_may_let_go", "_session", "_stream", "_timer")
 
     def __init__(self, request: McpRequest) -> None:
         inbound = request.inbound
@@ -37,6 +38,7 @@ class ResumableReply(Reply):
         self._events = inbound.gateway.events
         self._session = session_of(inbound, request.session_id)
         self._is_primed = request.version >= _PRIMED_FROM
+        self._may_let_go = self._is_primed and not inbound.scope.get(ONE_STREAM)
         self._is_lost = False
         self._stream: StreamLog | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -63,6 +65,21 @@ class ResumableReply(Reply):
         name = self._events.add(self._stream, message)
         self.bytes_out += len(message)
         await self._try(sse.event(message, id=name), more=True)
+
+    async def begin(self) -> None:
+        """Open the stream at once: the client would rather have one."""
+        if self._can_stream:
+            self._stop_timer()
+            await self._open()
+
+    async def let_go(self) -> None:
+        """End the connection and not the answer: the client comes back for the rest, by the id that it saw last."""
+        if not self._may_let_go or not self._can_stream or self._is_done or self._is_lost:
+            return
+        self._stop_timer()
+        await self._open()
+        await self._try(b"", more=False)
+        self._is_lost = True
 
     async def abandon(self) -> None:
         self._stop_timer()

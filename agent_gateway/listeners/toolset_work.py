@@ -142,6 +142,10 @@ class Messaging:
 
     async def _go_on(self, task_id: str, message: raw.Object) -> None:
         parts, task = self._arrived.request.parts, self._answering.live(task_id)
+        digest, ended = hashlib.sha256(bytes(raw.write(message))).digest(), self._gateway.tool_tasks.ended
+        if await ended.came(self._answering.where, parts.message_id, digest, task_id):
+            await self._again(task_id)
+            return
         if task is None or not task.state.is_interrupted:
             raise BadRequest("this task does not wait for a message", code="unsupported_operation")
         if parts.context_id not in ("", task.context):
@@ -151,13 +155,20 @@ class Messaging:
         if task.handle is not None:
             changes[REQUEST_STATE] = task.handle
         begun = begin_call(self._request(task, changes), _Telling(task, self._gateway.write_timeout_s))
+        task.pause()  # from here on no other message is taken for an answer
+        try:
+            before = await ended.begin(task.where, parts.message_id, digest, task_id)
+        except Refusal:
+            task.resume()
+            raise
+        if before is not None:
+            task.resume()
+            raise invalid("this `messageId` belongs to another message", "give each message an id of its own")
         await self._run(task, begun, message)
 
     async def _run(self, task: ToolTask, begun: Begun, message: raw.Object) -> None:
         """Have the call made beside this request, and answer."""
-        is_first = not task.is_taken
-        task.pause()
-        if not is_first:
+        if task.is_taken:
             task.hear(raw.write(message))
         task.work = asyncio.get_running_loop().create_task(self._work(task, begun))
         await self._tell(task)
@@ -254,9 +265,10 @@ class Messaging:
         tool_tasks = self._gateway.tool_tasks
         if task.is_taken:
             await tool_tasks.note(task)
-            return
-        tool_tasks.leave(task)
-        await tool_tasks.ended.forget(task.where, self._arrived.request.parts.message_id)
+        else:
+            tool_tasks.leave(task)
+        if task.refused is not None or not task.is_taken:  # it may come again
+            await tool_tasks.ended.forget(task.where, self._arrived.request.parts.message_id)
 
     def _take(self, task: ToolTask, body: bytes) -> None:
         """Bring the task to where an answer leads."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Final, TypeVar, cast
 
 from agent_gateway.ports import Clock
@@ -52,6 +53,10 @@ class EndedTasks:
         """Note that a message begins a task; return (digest, task) of the same id when it came before, else None."""
         return await self._run(lambda: self._begin(where, message, digest, task))
 
+    async def came(self, where: Where, message: str, digest: bytes, task: str) -> bool:
+        """Say whether this very message has come before, and to which task it belongs."""
+        return await self._run(lambda: self._came(where, message)) == (digest, task)
+
     async def forget(self, where: Where, message: str) -> None:
         """Forget a message that began nothing."""
         await self._run(lambda: self._forget(where, message))
@@ -75,11 +80,18 @@ class EndedTasks:
         await self._run(self._file.close)
         self._thread.shutdown(wait=False)
 
+    def _came(self, where: Where, message: str) -> tuple[bytes, str] | None:
+        with self._file.transaction() as db:
+            return self._sent(db, (*_key(where), message))
+
+    def _sent(self, db: Connection, key: tuple[str, str, str, str]) -> tuple[bytes, str] | None:
+        query = f"SELECT digest, task FROM message WHERE {_OWNED} AND id = ? AND sent_at >= ?"  # noqa: S608
+        return cast("tuple[bytes, str] | None", db.execute(query, (*key, self._clock() - KEEP_S)).fetchone())
+
     def _begin(self, where: Where, message: str, digest: bytes, task: str) -> tuple[bytes, str] | None:
         now, key = self._clock(), (*_key(where), message)
         with self._file.transaction() as db:
-            query = f"SELECT digest, task FROM message WHERE {_OWNED} AND id = ? AND sent_at >= ?"  # noqa: S608
-            row = cast("tuple[bytes, str] | None", db.execute(query, (*key, now - KEEP_S)).fetchone())
+            row = self._sent(db, key)
             if row is None:
                 db.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, digest, task, now))
             return row

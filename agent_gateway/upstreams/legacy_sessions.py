@@ -219,7 +219,7 @@ class LegacySessions:
                 timeout_s=request.timeout_s,
                 idempotent=request.is_idempotent,
             )
-            return await receive(response, id_raw, inbox, limits, lambda last: self._resume(session, last))
+            return await receive(response, id_raw, inbox, limits, partial(self._come_back, session, request))
         except (asyncio.CancelledError, UpstreamTimeout):
             self._chores.start(self._tell(session, speak.cancelled(id_raw)))
             raise
@@ -228,6 +228,12 @@ class LegacySessions:
             del session.running[id_raw]
             session.inflight -= 1
             session.used_at = self._clock()
+
+    async def _come_back(self, session: Session, request: UpstreamRequest, last_id: str) -> HttpResponse:
+        """Ask for the rest of an answer whose stream has ended; the caller may be let go as well meanwhile."""
+        if request.let_go is not None:
+            await request.let_go()
+        return await self._resume(session, last_id)
 
     async def _resume(self, session: Session, last_id: str) -> HttpResponse:
         """Open a stream again after the event `last_id`; the standing stream when that is empty."""

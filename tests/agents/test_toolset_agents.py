@@ -367,6 +367,7 @@ async def test_progress_is_a_state_and_questions_are_answered_with_messages(
             booked = await done(ana, {"message": last})
             assert (state(booked), parts(booked)[0]) == ("COMPLETED", {"text": "booked day 1 room 2"})
             assert len(booked["history"]) == 3
+            assert (await done(ana, {"message": last}))["status"] == booked["status"]  # once more is the same once
             late = await ask(ana, "SendMessage", {"message": last | {"messageId": f"{name}-4"}})
             assert late["error"]["code"] == -32004
         assert not len(running.worker.gateway.parked)

@@ -15,6 +15,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp_types import ElicitRequestParams, ElicitResult
 
+from support.asker import asker
 from support.bridge import StreamingTransport
 from support.gateways import PUBLIC_URL, TestGateway, gateway
 from support.legacy_client import legacy_body
@@ -340,6 +341,21 @@ async def test_a_large_answer_and_a_change_of_a_list_come_on_the_stream(tmp_path
             (front.folder / "main.cedar").write_text('@id("nothing") forbid (principal, action, resource);')
             await front.worker.keeper.reload(front.worker.gateway)
             assert (await stream.next())["method"] == "notifications/tools/list_changed"
+
+
+@pytest.mark.requirement("mcp.http-sse")
+async def test_what_is_come_back_for_elsewhere_comes_on_the_one_stream_here(tmp_path: Path) -> None:
+    latest = {**HELLO, "protocolVersion": "2025-11-25"}
+    with anyio.fail_after(60):
+        async with (
+            asker(rests=frozenset({"rest"})) as up,
+            gateway(tmp_path, world([up.entry()]), lambda: 1e9, ON, **FILES) as front,
+            front.client(front.token("planner")) as client,
+            opened(client) as stream,
+        ):
+            assert (await stream.ask("initialize", latest, 0))["result"]["protocolVersion"] == "2025-11-25"
+            called = await stream.ask("tools/call", {"name": "asker__rest", "arguments": {}}, 7)
+            assert called["result"]["content"][0]["text"] == "the rest"
 
 
 @pytest.mark.requirement("mcp.http-sse.workers")

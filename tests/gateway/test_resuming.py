@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from agent_gateway.runtime.event_log import KEEP_S, MAX_EVENTS, EventLog, parse_event_id
+from support.asker import asker
 from support.gateways import gateway
 from support.legacy_client import initialize, legacy_body, legacy_headers
 from support.raw_upstream import Gate, raw_upstream
@@ -99,6 +100,50 @@ async def test_a_stream_still_running_is_followed_to_its_end(tmp_path: Path) -> 
             assert not gate.left.is_set()  # leaving is not cancelling
             gate.opened.set()
             assert (await following)[1] is not None
+
+
+@pytest.mark.requirement("mcp.resuming")
+async def test_a_client_is_let_go_when_the_server_lets_the_gateway_go_and_comes_back_for_the_rest(
+    tmp_path: Path,
+) -> None:
+    body = legacy_body("tools/call", {"name": "asker__rest", "arguments": {}}, 7)
+    with anyio.fail_after(60):
+        async with (
+            asker(rests=frozenset({"rest"})) as up,
+            gateway(tmp_path, world([up.entry()]), **FILES) as front,
+            front.client(front.token("planner"), lingers=True) as client,
+        ):
+            session = await initialize(client)
+            async with client.stream("POST", "/mcp", content=body, headers=legacy_headers(session)) as response:
+                seen = [event async for event in events(response)]
+            [(last_id, nothing)] = seen
+            assert nothing is None
+            name, answer = await first_of(client, session, last_id)
+            assert answer is not None
+            assert (answer["id"], answer["result"]["content"][0]["text"]) == (7, "the rest")
+            assert name != last_id
+            check_books(await front.settled())
+
+
+@pytest.mark.requirement("mcp.resuming")
+async def test_a_list_comes_as_a_stream_to_a_session_that_would_rather_have_one(tmp_path: Path) -> None:
+    with anyio.fail_after(60):
+        async with (
+            raw_upstream({"slow": Gate()}) as up,
+            gateway(tmp_path, world([up.entry()]), **FILES) as front,
+            front.client(front.token("planner")) as client,
+        ):
+            session = await initialize(client)
+            for accept, kind in (
+                ("text/event-stream, application/json", "text/event-stream"),
+                ("application/json, text/event-stream", "application/json"),
+                ("application/json", "application/json"),
+                ("*/*", "application/json"),
+            ):
+                headers = {**legacy_headers(session), "accept": accept}
+                response = await client.post("/mcp", content=legacy_body("tools/list"), headers=headers)
+                assert response.headers["content-type"] == kind
+                assert "raw__slow" in response.text
 
 
 def test_a_log_keeps_within_its_bounds_and_for_a_time() -> None:

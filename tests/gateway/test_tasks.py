@@ -237,12 +237,20 @@ ODD_ANSWERS: list[tuple[str, bytes]] = [
 
 @pytest.mark.requirement("mcp.tasks.odd-upstreams")
 async def test_an_answer_about_no_task_or_another_is_refused(tmp_path: Path) -> None:
-    app = TaskServer()
-    async with followed(tmp_path, app) as (gate, _), gate.client(gate.token("planner")) as client:
+    app, limits = TaskServer(), "limits: {result_bytes: 200000}\n"
+    async with followed(tmp_path, app, limits) as (gate, _), gate.client(gate.token("planner")) as client:
         task_id = (await begun(client, "jobs__slow_compute"))["taskId"]
         for what, raw in ODD_ANSWERS:
             app.odd["tasks/get"] = raw
             assert code_of(await ask(client, "tasks/get", {"taskId": task_id})) == "upstream_garbage", what
+        app.odd["tasks/get"] = b'{"taskId":"job","status":"working","statusMessage":"%b"}' % (b"x" * 300_000)
+        assert code_of(await ask(client, "tasks/get", {"taskId": task_id})) == "upstream_too_large"
+        for odd in (b"[]", b'{"taskId":"other"}', b'{"taskId":7}'):
+            app.odd["tasks/update"] = app.odd["tasks/cancel"] = odd
+            for method in ("tasks/update", "tasks/cancel"):
+                about = {"taskId": task_id, "inputResponses": {}}
+                assert code_of(await ask(client, method, about)) == "upstream_garbage"
+        check_books(await gate.settled())
 
 
 @pytest.mark.requirement("mcp.tasks.bytes")

@@ -26,13 +26,15 @@ class Asker:
     """What it has and what it heard.
 
     tools      what each asks for: a method and its params; the tool fails when that is refused, unless it may `shrug`
-    resources  text by URI, none of which is listed
+    resources  text by URI, of which only those that are `listed` are on its list
     heard      every message that was posted and is no request
     """
 
     tools: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict[str, tuple[str, dict[str, Any]]])
     resources: dict[str, str] = field(default_factory=dict[str, str])
+    listed: frozenset[str] = frozenset()
     shrugs: frozenset[str] = frozenset()
+    rests: frozenset[str] = frozenset()  # tools that end their stream, and answer whoever comes back for the rest
     url: str = ""
     read: list[str] = field(default_factory=list[str])
     heard: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -47,11 +49,13 @@ class Asker:
         return f"  {name}: {{url: '{self.url}/mcp', allow_private: true, {rules}{more}}}\n"
 
     def app(self) -> Starlette:
-        return Starlette(routes=[Route("/mcp", self._mcp, methods=["POST", "DELETE"])])
+        return Starlette(routes=[Route("/mcp", self._mcp, methods=["POST", "DELETE", "GET"])])
 
     async def _mcp(self, request: Request) -> Response:
         if request.method == "DELETE":
             return Response(status_code=204)
+        if request.method == "GET":
+            return self._rest(request.headers.get("last-event-id", ""))
         message = orjson.loads(await request.body())
         if "id" not in message or "method" not in message:
             self.heard.append(message)
@@ -59,6 +63,9 @@ class Asker:
             if (waiting := self.answers.pop(str(message.get("id")), None)) is not None:
                 waiting.set_result(message)
             return Response(status_code=202)
+        if message["method"] == "tools/call" and message["params"]["name"] in self.rests:
+            first = b"id: %d\nretry: 10\ndata: \n\n" % message["id"]
+            return Response(first, media_type="text/event-stream")
         if message["method"] == "tools/call" and message["params"]["name"] in self.tools:
             return StreamingResponse(self._ask(message), media_type="text/event-stream")
         result = self._result(message)
@@ -72,10 +79,10 @@ class Asker:
                 capabilities: dict[str, Any] = {"tools": {}, "resources": {}}
                 return {"result": {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}}
             case "tools/list":
-                tools = [{"name": name, "inputSchema": {"type": "object"}} for name in self.tools]
+                tools = [{"name": name, "inputSchema": {"type": "object"}} for name in (*self.tools, *self.rests)]
                 return {"result": {"tools": tools}}
             case "resources/list":
-                return {"result": {"resources": []}}
+                return {"result": {"resources": [{"uri": uri, "name": uri} for uri in sorted(self.listed)]}}
             case "resources/templates/list":
                 return {"result": {"resourceTemplates": []}}
             case "resources/read":
@@ -86,6 +93,14 @@ class Asker:
                 return {"result": {"contents": [{"uri": uri, "text": self.resources[uri]}]}}
             case _:
                 return None
+
+    def _rest(self, last_id: str) -> Response:
+        if not last_id:
+            return Response(status_code=405)
+        result = {"content": [{"type": "text", "text": "the rest"}]}
+        return Response(
+            _event({"jsonrpc": "2.0", "id": int(last_id), "result": result}), media_type="text/event-stream"
+        )
 
     async def _ask(self, message: dict[str, Any]) -> AsyncIterator[bytes]:
         name = message["params"]["name"]
