@@ -42,6 +42,7 @@ from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegato
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.toolset_agents import toolset_paths_of, toolset_routes_of
+from agent_gateway.runtime.unlisted import unlisted_of, with_unlisted
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
 from agent_gateway.upstreams.a2a_http import HttpAgent
@@ -113,7 +114,9 @@ class Provisioner:
         catalog = assemble(joined([seen[name].part for name in kept], _steps_of(kept)), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
-        world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
+        infos = {name: info for name in kept if (info := seen[name].info) is not None}
+        unlisted = unlisted_of(config, infos)
+        world = with_unlisted(governance.world_of(config, catalog, set(kept) - set(missing), remote), unlisted)
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote or remote[name].is_bridged])
@@ -123,16 +126,12 @@ class Provisioner:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
             raise BadConfiguration([f"agents: {error}"]) from error
-        data, routes = config.listeners.data, _routes(config, views, endpoints)
+        routes = _routes(config, views, endpoints)
         return Snapshot(
             id=_digest(loaded, bundle, catalog, missing, remote),
             config=config,
             identity=identity,
-            head_rules=HeadRules(
-                hosts=hosts_of(data.url, data.host, data.port, data.allowed_hosts),
-                origins=frozenset({origin_of(data.url), *(one.lower() for one in data.allowed_origins)}),
-                max_headers=config.limits.headers,
-            ),
+            head_rules=_head_rules(config),
             catalog=catalog,
             bundle=bundle,
             charges=ChargeTable(governance.budgets_of(config)),
@@ -148,7 +147,8 @@ class Provisioner:
             validators=self._compiled(catalog),
             embedder=self._embedder(loaded),
             missing=missing,
-            infos={name: info for name in kept if (info := seen[name].info) is not None},
+            infos=infos,
+            unlisted=unlisted,
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
             findings=(
                 *(one.text for one in loaded.findings),
@@ -217,6 +217,15 @@ def _views(config: Config, catalog: Catalog, servers: Sequence[str]) -> dict[str
     return views
 
 
+def _head_rules(config: Config) -> HeadRules:
+    data = config.listeners.data
+    return HeadRules(
+        hosts=hosts_of(data.url, data.host, data.port, data.allowed_hosts),
+        origins=frozenset({origin_of(data.url), *(one.lower() for one in data.allowed_origins)}),
+        max_headers=config.limits.headers,
+    )
+
+
 def _endpoints(loaded: Loaded, paths: Sequence[str]) -> Endpoints:
     issuers = [issuer.issuer for issuer in loaded.config.issuers.values()]
     if loaded.config.token_service.enabled:
@@ -234,7 +243,15 @@ def _routes(config: Config, views: Mapping[str, tuple[str, View]], endpoints: En
         for path in ([f"/mcp/{name}", "/mcp"] if name == "default" else [f"/mcp/{name}"])
     }
     return {
-        path: Route(path, name, endpoints.url(path), endpoints.metadata_url(path), view, compact.get(path))
+        path: Route(
+            path,
+            name,
+            endpoints.url(path),
+            endpoints.metadata_url(path),
+            view,
+            compact.get(path),
+            has_code=(of := config.toolsets.get("default" if path == "/mcp" else name)) is not None and of.code,
+        )
         for path, (name, view) in views.items()
     }
 
@@ -285,8 +302,8 @@ async def look_at(
         card = await look_at_agent(upstream, itself, shown, card_keys_of(loaded, name))
         if pinning is not None and isinstance(config, A2aUpstream):
             card = await held_to_pin(pinning, name, config, card, shown)
-        lists, info = tools_of(loaded.config, name, card), info_of(loaded.config, name, card)
-        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=lists, info=info)
+        info, offered = info_of(loaded.config, name, card), tools_of(loaded.config, name, card)
+        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=offered, info=info)
         return await look_back(loaded, name, seen)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):
