@@ -26,6 +26,7 @@ from gateway_policies.bundle import PolicyBundle
 from gateway_policies.call import Capability
 from gateway_policies.rates import RateRules
 from mcp_registry.catalog import Catalog, View
+from mcp_registry.entries import Entry
 from mcp_registry.protocol.lists import ItemKind
 
 
@@ -153,6 +154,7 @@ class Snapshot:
     missing     upstreams whose tools or card were never seen, with the public reason
     agents      by name; `agent_routes` by exact path, without what an operation adds to it, and so
                 `toolset_routes`, of toolsets that are agents
+    unlisted    what stands for the resources that an upstream lists nowhere, by its name
     infos       what upstreams say of themselves, those that did
     ttl_ms      how long each upstream lets its lists be kept
     embedder    gives vectors to search tools by, None without a server for them
@@ -170,6 +172,7 @@ class Snapshot:
     routes: Mapping[str, Route]
     validators: Mapping[str, Validator]
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    unlisted: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
     infos: Mapping[str, ServerInfo] = field(default_factory=dict[str, ServerInfo])
     agents: Mapping[str, RemoteAgent] = field(default_factory=dict[str, RemoteAgent])
     agent_routes: Mapping[str, AgentRoute] = field(default_factory=dict[str, AgentRoute])

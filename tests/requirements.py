@@ -294,6 +294,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "upstream.login": Requirement(
         "MCP authorization", "a person's grant is kept private, refreshed, and asked for anew when it does not serve"
     ),
+    "mcp.unlisted": Requirement(
+        "issue 3, 1", "a resource that no list names is read where it can only be one upstream's, as policies allow"
+    ),
     "registry.mirror": Requirement(
         "issue 3, 5",
         "a registry that is followed keeps statuses current; approvals are ours, what left is marked, not lost",

@@ -22,6 +22,7 @@ from agent_gateway.listeners.reply import Reply
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.ports import UpstreamAnswer, UpstreamRequest
+from agent_gateway.runtime.unlisted import find_unlisted
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.kinds import Action, Kind
@@ -130,7 +131,7 @@ def find_resource(inbound: Inbound, uri: str) -> Found | None:
     for found in candidates:
         if bundle.visible(inbound.principal, [found.entry.capability], route=inbound.route.name):
             return found
-    return candidates[0] if candidates else None
+    return candidates[0] if candidates else find_unlisted(inbound.snapshot, inbound.route, uri)
 
 
 def _completion(request: McpRequest) -> Described:

@@ -42,6 +42,7 @@ from agent_gateway.runtime.identities import SCOPES, BadIdentity, Keep, delegato
 from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.schemas import BadSchema, NeverValid, Validator, compile_schema
 from agent_gateway.runtime.toolset_agents import toolset_paths_of, toolset_routes_of
+from agent_gateway.runtime.unlisted import unlisted_of, with_unlisted
 from agent_gateway.runtime.upstream_set import Kept, make_upstreams
 from agent_gateway.snapshot import RemoteAgent, Route, Snapshot
 from agent_gateway.upstreams.a2a_http import HttpAgent
@@ -113,7 +114,9 @@ class Provisioner:
         catalog = assemble(joined([seen[name].part for name in kept], _steps_of(kept)), toolsets)
         missing = {name: seen[name].missing for name in kept if seen[name].missing}
         remote = agents_of(config, kept, {name: seen[name].card for name in kept}, toolsets)
-        world = governance.world_of(config, catalog, set(kept) - set(missing), remote)
+        infos = {name: info for name in kept if (info := seen[name].info) is not None}
+        unlisted = unlisted_of(config, infos)
+        world = with_unlisted(governance.world_of(config, catalog, set(kept) - set(missing), remote), unlisted)
         sources = governance.sources_of(loaded, starter_policies() if config.policies.starter else "")
         bundle, findings = _bundle(sources, world)
         views = _views(config, catalog, [name for name in kept if name not in remote or remote[name].is_bridged])
@@ -123,16 +126,12 @@ class Provisioner:
             identity = make_identity(loaded, endpoints, self._keep)
         except BadIdentity as error:
             raise BadConfiguration([f"agents: {error}"]) from error
-        data, routes = config.listeners.data, _routes(config, views, endpoints)
+        routes = _routes(config, views, endpoints)
         return Snapshot(
             id=_digest(loaded, bundle, catalog, missing, remote),
             config=config,
             identity=identity,
-            head_rules=HeadRules(
-                hosts=hosts_of(data.url, data.host, data.port, data.allowed_hosts),
-                origins=frozenset({origin_of(data.url), *(one.lower() for one in data.allowed_origins)}),
-                max_headers=config.limits.headers,
-            ),
+            head_rules=_head_rules(config),
             catalog=catalog,
             bundle=bundle,
             charges=ChargeTable(governance.budgets_of(config)),
@@ -148,7 +147,8 @@ class Provisioner:
             validators=self._compiled(catalog),
             embedder=self._embedder(loaded),
             missing=missing,
-            infos={name: info for name in kept if (info := seen[name].info) is not None},
+            infos=infos,
+            unlisted=unlisted,
             ttl_ms={name: {kind: one.ttl_ms for kind, one in seen[name].lists.items()} for name in kept},
             findings=(
                 *(one.text for one in loaded.findings),
@@ -215,6 +215,15 @@ def _views(config: Config, catalog: Catalog, servers: Sequence[str]) -> dict[str
     views.update({f"/mcp/{name}": (name, catalog.toolsets[name]) for name in config.toolsets})
     views.update({f"/servers/{name}/mcp": (f"servers/{name}", catalog.servers[name]) for name in servers})
     return views
+
+
+def _head_rules(config: Config) -> HeadRules:
+    data = config.listeners.data
+    return HeadRules(
+        hosts=hosts_of(data.url, data.host, data.port, data.allowed_hosts),
+        origins=frozenset({origin_of(data.url), *(one.lower() for one in data.allowed_origins)}),
+        max_headers=config.limits.headers,
+    )
 
 
 def _endpoints(loaded: Loaded, paths: Sequence[str]) -> Endpoints:

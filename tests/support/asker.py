@@ -26,12 +26,13 @@ class Asker:
     """What it has and what it heard.
 
     tools      what each asks for: a method and its params; the tool fails when that is refused, unless it may `shrug`
-    resources  text by URI, none of which is listed
+    resources  text by URI, of which only those that are `listed` are on its list
     heard      every message that was posted and is no request
     """
 
     tools: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict[str, tuple[str, dict[str, Any]]])
     resources: dict[str, str] = field(default_factory=dict[str, str])
+    listed: frozenset[str] = frozenset()
     shrugs: frozenset[str] = frozenset()
     rests: frozenset[str] = frozenset()  # tools that end their stream, and answer whoever comes back for the rest
     url: str = ""
@@ -81,7 +82,7 @@ class Asker:
                 tools = [{"name": name, "inputSchema": {"type": "object"}} for name in (*self.tools, *self.rests)]
                 return {"result": {"tools": tools}}
             case "resources/list":
-                return {"result": {"resources": []}}
+                return {"result": {"resources": [{"uri": uri, "name": uri} for uri in sorted(self.listed)]}}
             case "resources/templates/list":
                 return {"result": {"resourceTemplates": []}}
             case "resources/read":
