@@ -39,7 +39,7 @@ DESCRIBED: dict[str, Any] = {
 }
 
 
-@pytest.mark.requirement("mesh.security-is-met")
+@pytest.mark.requirement("mesh.credentials")
 async def test_a_field_of_the_body_is_filled_by_the_gateway_alone(tmp_path: Path) -> None:
     seen: list[tuple[str, bytes]] = []
 
