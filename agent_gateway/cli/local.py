@@ -4,8 +4,10 @@ Whoever can read the data directory is its operator: no password is asked for,
 and nothing here works from elsewhere.
 """
 
+import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from agent_gateway.cli.session import Failure
@@ -35,6 +37,14 @@ def data_dir(loaded: Loaded) -> DataDir:
     if not data.audit.is_dir():
         raise Failure(f"there is no data directory at {data.root}", hint="`agent-gateway up` makes it")
     return data
+
+
+def is_program(name: str, folder: Path) -> bool:
+    """Say whether the first word of a server's command can be started here.
+
+    folder  of the configuration: where a path that is not absolute begins
+    """
+    return shutil.which(str(folder / name) if "/" in name else name) is not None
 
 
 def endpoints(loaded: Loaded) -> dict[str, str]:
