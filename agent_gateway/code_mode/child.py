@@ -16,7 +16,7 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 MAX_LINE = 8 * 1024 * 1024
 CPU_S = 60  # of this process; the sandbox has its own bound
@@ -40,7 +40,7 @@ class Host:
             self._count += 1
             number = self._count
             future = self._waiting[number] = asyncio.get_running_loop().create_future()
-            given: dict[str, Any] = arguments or {}
+            given = cast("dict[str, Any]", arguments or {})
             tell({"call": number, "name": name, "arguments": given})
             return await future
 

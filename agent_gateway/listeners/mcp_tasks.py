@@ -130,7 +130,7 @@ class Following:
             rename = {self._handle.native: self._asked}.get
             return await upstream.request(asked, Renaming(self._sink, lambda params: tasks.renamed(params, rename)))
         turn = Turn(request, self._exchange, permit.call, self._sink, None)
-        one = bridge.Following(turn, upstream, asked, self._handle.native, self._asked)
+        one = bridge.Crossing(turn, upstream, asked, self._handle.native, self._asked)
         follow = bridge.follow_legacy if info.era == "legacy" else bridge.follow_modern
         return await follow(one, request.message.method)
 

@@ -211,6 +211,8 @@ def _sent(client: httpx2.Client, tool: Tool, url: str, seed: int, outcome: Outco
     try:
         secrets = [_secret(need.scheme) for need in next((one for one in tool.operation.security if one), ())]
         secrets += [Secret(one.location, one.name, "token") for one in hidden if one.location in _CREDENTIAL_PLACES]
+        fields = tool.operation.body.media.fields if tool.operation.body is not None else ()
+        secrets += [Secret("body", one.name, "token") for one in fields if one.is_hidden]
         planned = plan(tool.operation, arguments, Placing(Site(url, servers), tool.arguments), secrets)
     except Refusal as refused:
         return f"not planned: {refused.message}"
