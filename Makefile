@@ -4,7 +4,7 @@ SHELL := /usr/bin/env bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-JOBS ?= 2
+JOBS ?= 3
 CODE := agent_gateway mcp_registry context_mesh a2a policies tests demos
 
 .PHONY: help demo up test check format bench conformance conformance-a2a mesh-report mesh-wire demo-mesh clean

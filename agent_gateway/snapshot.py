@@ -39,6 +39,7 @@ class Route:
     view      what is to be found there, under the names used there
     compact_above  tokens of a caller's list above which it gets three tools to find and call the others with;
                    None: never
+    has_code  whether its compact form runs code
     """
 
     path: str
@@ -47,6 +48,7 @@ class Route:
     metadata_url: str
     view: View
     compact_above: int | None = None
+    has_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

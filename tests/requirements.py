@@ -107,6 +107,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.search-by-meaning": Requirement(
         "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
     ),
+    "mesh.code-mode": Requirement(
+        "issue 5, 6", "code composes calls in a sandbox with bounds, and may no more than its caller, call by call"
+    ),
     "mesh.bombs": Requirement(
         "issue 5, Bad input", "hostile descriptions cost bounded time and memory, and run nothing"
     ),

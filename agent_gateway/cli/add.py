@@ -21,11 +21,13 @@ from agent_gateway.admin.models import Hints
 from agent_gateway.admin.views import hints_of
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
+from agent_gateway.cli.local import is_program
 from agent_gateway.cli.mesh import bring_in
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of, stdout
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.config.section import is_loopback
+from agent_gateway.config.upstream_mcp import McpUpstream
 from agent_gateway.runtime.provision import look_at
 from agent_gateway.runtime.upstream_set import make_upstreams
 
@@ -92,6 +94,9 @@ def add(
         write_private(path.resolve(), written, keeps_mode=True)
     text_after = "nothing was written" if dry_run else f"added to {path}; a running gateway takes it up by itself"
     emit(data, as_json=as_json, text=lambda console: console.print(text_after))
+
+
+_UVX = "; `uvx` comes with uv: `pip install uv`"
 
 
 def _entry(
@@ -161,6 +166,12 @@ def _check(path: Path, text: str) -> Loaded:
 def _probe(path: Path, text: str, name: str) -> list[Tool]:
     """Start or call the upstream of the edited file and return its tools; raises `Failure`."""
     loaded = _check(path, text)
+    config = loaded.config.upstreams[name]
+    if isinstance(config, McpUpstream) and config.command is not None:
+        program = config.command[0]
+        if not is_program(program, loaded.base_dir):
+            hint = "install it first, or give its full path" + (_UVX if program == "uvx" else "")
+            raise Failure(f"there is no program `{program}` here", hint=hint)
     return asyncio.run(_look(loaded, name))
 
 

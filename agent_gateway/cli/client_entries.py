@@ -215,7 +215,7 @@ _DESKTOP_FILE: Final = (
     if sys.platform == "darwin"
     else ".config/Claude/claude_desktop_config.json"
 )
-_ENV_NOTE: Final = "start it from a shell in which {token_env} holds a token"
+_ENV_NOTE: Final = "start it from a shell in which {token_env} holds a token: `agent-gateway token AGENT` prints one"
 
 CLIENTS: Final[Mapping[str, Client]] = {
     "claude-desktop": Client(

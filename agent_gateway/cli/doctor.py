@@ -19,11 +19,13 @@ from agent_gateway.audit.rotation import vkeys
 from agent_gateway.audit.verify import verify
 from agent_gateway.cli.asking import Running, Source, source_of
 from agent_gateway.cli.further_checks import check_agents, check_policies
+from agent_gateway.cli.local import is_program
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of
 from agent_gateway.config.listeners import Listener
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
-from agent_gateway.listeners.serve import bind
+from agent_gateway.config.upstream_mcp import McpUpstream
+from agent_gateway.listeners.bind import bind
 from agent_gateway.runtime.books import DataDir
 
 MAX_VERIFIED: Final = 200_000  # records; a longer log is left to `audit verify`
@@ -73,6 +75,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from _policies(loaded)
     data = DataDir(loaded.data_dir)
     yield from _data_dir(data)
+    yield from _programs(loaded)
     yield from _clock(data)
     yield from _audit(loaded, data)
     try:
@@ -92,6 +95,14 @@ def _sqlite(version: tuple[int, ...]) -> Finding:
         hint = "nothing to do: its fault in write-ahead logs needs two writers, and each log here has one"
         return Finding("warn", "sqlite", text, hint)
     return Finding("ok", "sqlite", text)
+
+
+def _programs(loaded: Loaded) -> Iterator[Finding]:
+    for name, one in loaded.config.upstreams.items():
+        if isinstance(one, McpUpstream) and one.command is not None and one.enabled:
+            program = one.command[0]
+            if not is_program(program, loaded.base_dir / (one.cwd or "")):
+                yield Finding("fail", f"upstream {name}", f"there is no program `{program}` here", "install it")
 
 
 def _policies(loaded: Loaded) -> Iterator[Finding]:

@@ -56,6 +56,8 @@ class Toolset(Section):
     """Other names and descriptions, by public name of a tool, or of a prompt."""
     compact: bool = False
     """Show three tools to search, describe and call the others with, in place of all of them."""
+    code: bool = False
+    """Give callers of the compact endpoint `run_code`, which composes calls in a sandbox. Needs the extra `code`."""
     list_tokens: int | None = Field(default=None, ge=0, le=10_000_000)
     """Most tokens, about, that its list may cost a caller; above it the endpoint is compact for that caller."""
 

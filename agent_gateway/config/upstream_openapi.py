@@ -12,6 +12,7 @@ from agent_gateway.config.upstreams import ClientCredentialsAuth, ToolRule, Upst
 SchemeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,128}$")]
 ServerUrl = Annotated[str, Field(pattern=r"^[^\x00-\x20]{1,2048}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\.[^\x00-\x20]{1,128}$")]
 
 APPROVED = "approved.json"
@@ -59,6 +60,8 @@ class OpenApiUpstream(Upstream):
     """Variables of server URLs. Default: those of the description."""
     schemes: Mapping[SchemeName, SchemeAuth] = Field(default={}, max_length=64)
     """Credentials by the name that the description gives a security scheme; `auth` goes with every call besides."""
+    body_secrets: Mapping[FieldName, Secret] = Field(default={}, max_length=16)
+    """Credentials that an API wants in a field of its bodies (Slack's `token`), by that field's name."""
     slashes_in: tuple[Place, ...] = Field(default=(), max_length=256)
     """Path parameters that may hold `/`, as `tool.parameter`: such a value can lead to another operation."""
     downloads: tuple[Origin, ...] = Field(default=(), max_length=64)
@@ -79,7 +82,7 @@ class OpenApiUpstream(Upstream):
         return self.tools
 
     def has_credential(self) -> bool:
-        return bool(self.schemes) or super().has_credential()
+        return bool(self.schemes) or bool(self.body_secrets) or super().has_credential()
 
     def folder_of(self, name: str) -> str:
         """Return the folder of the API, relative to the configuration file."""

@@ -18,7 +18,7 @@ from agent_gateway import errors
 from agent_gateway.audit import records
 from agent_gateway.identity import challenge
 from agent_gateway.listeners.agent_card import serve_card
-from agent_gateway.listeners.agent_door import AgentDoor, Arrived, Door
+from agent_gateway.listeners.agent_door import MESSAGE_SCOPE, AgentDoor, Arrived, Door
 from agent_gateway.listeners.agent_refusals import no_agent, render
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head
@@ -32,7 +32,6 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import BadRequest, Forbidden, Refusal, Unauthenticated, Unavailable
 
 CARDS = frozenset({WELL_KNOWN, LEGACY_WELL_KNOWN})
-MESSAGE_SCOPE = "agents:message"
 _CLOSING = frozenset({"too_large", "headers_too_large", "body_timeout"})
 _HTTP_METHODS = frozenset({"GET", "POST", "DELETE"})
 
@@ -106,9 +105,10 @@ class _Request:
         if is_card:
             await self._card(door, principal, headers)
             return
-        if principal.credential == "access_token" and MESSAGE_SCOPE not in principal.scopes:
+        lacking = [scope for scope in door.scopes if scope not in principal.scopes]
+        if principal.credential == "access_token" and lacking:
             raise Forbidden(
-                f"the token lacks the scope `{MESSAGE_SCOPE}`",
+                f"the token lacks the scope `{lacking[0]}`",
                 code="insufficient_scope",
                 hint="ask the token service for it",
             )
@@ -164,13 +164,14 @@ class _Request:
         self._gateway.record_refusal(
             refusal.code, errors.wire_form(refusal).http_status, records.Origin(name, peer), self._principal
         )
+        scopes = self._place.door.scopes if self._place.door is not None else (MESSAGE_SCOPE,)
         endpoints = self._snapshot.identity.endpoints
         metadata_url = endpoints.metadata_url(self._place.path)
         if isinstance(refusal, Unauthenticated):
-            said = challenge.unauthorized(refusal, metadata_url, (MESSAGE_SCOPE,))
+            said = challenge.unauthorized(refusal, metadata_url, scopes)
             headers.append((b"www-authenticate", said.encode("latin-1")))
         if refusal.code == "insufficient_scope":
-            said = challenge.insufficient_scope(metadata_url, (MESSAGE_SCOPE,))
+            said = challenge.insufficient_scope(metadata_url, scopes)
             headers.append((b"www-authenticate", said.encode("latin-1")))
         if refusal.code == "method_not_allowed":
             headers.append((b"allow", b"GET, POST, DELETE"))

@@ -1,6 +1,6 @@
 """The card of an agent as the gateway serves it: its URLs are ours, its skills are those that the caller may use."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -19,7 +19,10 @@ from agent_gateway.snapshot import AgentRoute, Snapshot
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import BadRequest
 
-SCOPE_MEANING = "send messages to agents, and ask after one's tasks"
+SCOPES: Mapping[str, str] = {
+    "agents:message": "send messages to agents, and ask after one's tasks",
+    "tools:call": "call tools",
+}
 MAX_AGE_S = 300
 
 
@@ -99,8 +102,8 @@ def signed(snapshot: Snapshot, written: dict[str, object]) -> dict[str, object]:
     return written if service is None else service.sign_card(written)
 
 
-def scheme_of(snapshot: Snapshot) -> Scheme:
-    """Return how the gateway wants to be called."""
+def scheme_of(snapshot: Snapshot, scopes: Sequence[str] = ("agents:message",)) -> Scheme:
+    """Return how the gateway wants to be called, with a token for these scopes."""
     service = snapshot.identity.token_service
     if service is None:
         return offering.bearer("gateway")
@@ -108,5 +111,5 @@ def scheme_of(snapshot: Snapshot) -> Scheme:
         "gateway",
         token_url=f"{service.issuer}{TOKEN_PATH}",
         metadata_url=well_known(service.issuer, AUTHORIZATION_SERVER),
-        scopes={"agents:message": SCOPE_MEANING},
+        scopes={scope: SCOPES[scope] for scope in scopes},
     )

@@ -6,7 +6,7 @@ is on it, and who answers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from a2a_gateway import skills
 from a2a_gateway.inbound import Inbound
@@ -20,6 +20,8 @@ from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import AgentRoute, Snapshot
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import BadRequest
+
+MESSAGE_SCOPE: Final = "agents:message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Door(Protocol):
 
     @property
     def serve(self) -> tuple[Version, ...]: ...
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Return what an access token must be for."""
+        ...
 
     def is_open(self, snapshot: Snapshot, principal: Principal) -> bool:
         """Say whether there is anything behind it for `principal`."""
@@ -83,6 +90,10 @@ class AgentDoor:
     @property
     def serve(self) -> tuple[Version, ...]:
         return self.route.agent.config.serve
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return (MESSAGE_SCOPE,)
 
     def is_open(self, snapshot: Snapshot, principal: Principal) -> bool:
         return bool(snapshot.bundle.visible(principal, [self.route.capability], route=self.route.name))

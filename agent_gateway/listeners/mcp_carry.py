@@ -54,7 +54,7 @@ async def carry(request: McpRequest, begin: Begin) -> None:
     is_resumable = request.era == "legacy" and request.session_id
     reply = ResumableReply(request) if is_resumable else gateway.reply(inbound.send, inbound.headers)
     status, headers = 200, ()
-    with gateway.running(inbound.principal, _cancel_key(request), reply) as in_charge:
+    with gateway.running(inbound.principal, cancel_key(request), reply) as in_charge:
         begun = begin(request, reply)
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
@@ -85,7 +85,7 @@ def require_scope(principal: Principal) -> None:
         )
 
 
-def _cancel_key(request: McpRequest) -> Hashable | None:
+def cancel_key(request: McpRequest) -> Hashable | None:
     """Return what `notifications/cancelled` will name; a modern call is cancelled by leaving."""
     if request.era == "modern":
         return None

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway.listeners.inbound import Inbound
+from agent_gateway.listeners.mcp_code import MAX_CODE_CHARS, RUN_CODE, run_tool
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_tools import call_tool
 from agent_gateway.listeners.reply import send_bytes
@@ -41,8 +42,10 @@ async def serve_compact(request: McpRequest) -> bool:
     if limit is None or request.listing.tokens <= limit:
         return False
     if message.method == "tools/list":
-        page = results.Page(TOOLS, "tools")
-        inbound.gateway.services.metrics.note_list(inbound.principal, inbound.route.name, TOOLS_TOKENS)
+        shown = TOOLS_AND_CODE if inbound.route.has_code else TOOLS
+        page = results.Page(shown, "tools")
+        cost = len(shown) // BYTES_PER_TOKEN
+        inbound.gateway.services.metrics.note_list(inbound.principal, inbound.route.name, cost)
         await _answer(request, results.list_result(page, request.reader), "tools/list")
         return True
     name = message.parsed.get("name") if message.method == "tools/call" else None
@@ -52,6 +55,8 @@ async def serve_compact(request: McpRequest) -> bool:
         await _answer(request, await _search(request), SEARCH)
     elif name == DESCRIBE:
         await _answer(request, _describe(request), DESCRIBE)
+    elif name == RUN_CODE and inbound.route.has_code:
+        await run_tool(request)
     else:
         return False
     return True
@@ -82,7 +87,7 @@ def _named(request: McpRequest) -> McpRequest:
     arguments = _arguments(request)
     wanted = arguments.get("name")
     inner = arguments.get("arguments", {})
-    if not isinstance(wanted, str) or not isinstance(inner, dict) or wanted in (CALL, SEARCH, DESCRIBE):
+    if not isinstance(wanted, str) or not isinstance(inner, dict) or wanted in (CALL, SEARCH, DESCRIBE, RUN_CODE):
         raise ProtocolError(INVALID_PARAMS, "`call_tool` wants the `name` of a tool and its `arguments`, an object")
     raw = envelope.read_object(message.params["arguments"])
     changes: dict[str, Raw | bytes | None] = {"name": raw["name"], "arguments": raw.get("arguments", b"{}")}
@@ -156,34 +161,43 @@ def _tool(name: str, description: str, properties: Json, required: Sequence[str]
     return {"name": name, "description": description, "inputSchema": schema, "annotations": hints}
 
 
-TOOLS: Final = envelope.write(
-    [
-        _tool(
-            SEARCH,
-            "Finds tools by what they do. Search for one step at a time, in a few words; the best hits come with "
-            "their input schema.",
-            {
-                "query": {"type": "string", "maxLength": MAX_QUERY_CHARS},
-                "limit": {"type": "integer", "minimum": 1, "maximum": MAX_HITS},
-            },
-            ["query"],
-            reads=True,
-        ),
-        _tool(
-            DESCRIBE,
-            "Returns the whole definitions of tools by name.",
-            {"names": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_DESCRIBED}},
-            ["names"],
-            reads=True,
-        ),
-        _tool(
-            CALL,
-            "Calls a tool by name. The answer, and any refusal, is that tool's own.",
-            {"name": {"type": "string"}, "arguments": {"type": "object"}},
-            ["name"],
-            reads=False,
-        ),
-    ]
+_TOOLS: Final = [
+    _tool(
+        SEARCH,
+        "Finds tools by what they do. Search for one step at a time, in a few words; the best hits come with "
+        "their input schema.",
+        {
+            "query": {"type": "string", "maxLength": MAX_QUERY_CHARS},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_HITS},
+        },
+        ["query"],
+        reads=True,
+    ),
+    _tool(
+        DESCRIBE,
+        "Returns the whole definitions of tools by name.",
+        {"names": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_DESCRIBED}},
+        ["names"],
+        reads=True,
+    ),
+    _tool(
+        CALL,
+        "Calls a tool by name. The answer, and any refusal, is that tool's own.",
+        {"name": {"type": "string"}, "arguments": {"type": "object"}},
+        ["name"],
+        reads=False,
+    ),
+]
+
+_RUN_TOOL: Final = _tool(
+    RUN_CODE,
+    "Runs Python that composes calls, and returns the value of its last line: JSON. `await call(name, arguments)` "
+    "calls a tool and gives its structured content, or its text; RuntimeError says why not. asyncio.gather calls "
+    "several at once. No files, no network, no other imports; some seconds and some dozens of calls.",
+    {"code": {"type": "string", "maxLength": MAX_CODE_CHARS}},
+    ["code"],
+    reads=False,
 )
 
-TOOLS_TOKENS: Final = len(TOOLS) // BYTES_PER_TOKEN
+TOOLS: Final = envelope.write(_TOOLS)
+TOOLS_AND_CODE: Final = envelope.write([*_TOOLS, _RUN_TOOL])

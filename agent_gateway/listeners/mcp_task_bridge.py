@@ -1,4 +1,4 @@
-"""Following a task across the eras: the caller's requests in its own form, the upstream's in the other.
+"""Crossing a task across the eras: the caller's requests in its own form, the upstream's in the other.
 
 A modern caller of a legacy upstream: what `tasks/result` gives is told with `tasks/get`, and what the
 task asks there waits here, in a request for its result that goes on between the caller's own.
@@ -23,19 +23,18 @@ from agent_gateway.runtime.parked import Parked
 from agent_gateway.upstreams.asking import NOBODY
 from agent_gateway.upstreams.http_exchange import garbage
 from agent_gateway.upstreams.speak import deadline
-from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import envelope, legacy_tasks, tasks
 from mcp_registry.protocol.errors import INVALID_PARAMS
 from mcp_registry.protocol.legacy_tasks import RESULT
 from mcp_registry.protocol.questions import INPUT_RESPONSES, Question, input_requests, read_input_requests
 
 ASKS_WITHIN_S: Final = 5.0  # a task that waits for input says what it asks once its result is wanted
-MAX_ROUNDS: Final = 100
+MAX_ASKED: Final = 100  # questions of one task while its result is waited for
 _ACKNOWLEDGED: Final = Raw(b'{"resultType":"complete"}')
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
+class Crossing:
     """A request about a task, and where it goes.
 
     asked   what the upstream would get of a caller of its own era
@@ -59,7 +58,7 @@ class Following:
 # --- a modern caller, a legacy upstream -------------------------------------------------------
 
 
-async def follow_legacy(one: Following, method: str) -> UpstreamAnswer:
+async def follow_legacy(one: Crossing, method: str) -> UpstreamAnswer:
     """Return the answer of the extension to a request about a legacy task."""
     if method == tasks.GET:
         return await _get(one)
@@ -79,7 +78,7 @@ async def follow_legacy(one: Following, method: str) -> UpstreamAnswer:
     return answer if answer.result is None else UpstreamAnswer("modern", result=_ACKNOWLEDGED)
 
 
-async def _get(one: Following) -> UpstreamAnswer:
+async def _get(one: Crossing) -> UpstreamAnswer:
     answer = await one.send(tasks.GET)
     if answer.result is None:
         return answer
@@ -93,7 +92,7 @@ async def _get(one: Following) -> UpstreamAnswer:
     return UpstreamAnswer("modern", result=legacy_tasks.to_modern(answer.result, changes), size_bytes=answer.size_bytes)
 
 
-async def _outcome(one: Following) -> dict[str, Raw | bytes | None]:
+async def _outcome(one: Crossing) -> dict[str, Raw | bytes | None]:
     call = _parked(one)
     if call is not None:
         call.cancel()
@@ -103,7 +102,7 @@ async def _outcome(one: Following) -> dict[str, Raw | bytes | None]:
     return {"status": b'"completed"', "result": legacy_tasks.unrelated(outcome.result)}
 
 
-async def _questions(one: Following) -> Mapping[str, Question]:
+async def _questions(one: Crossing) -> Mapping[str, Question]:
     """Return what a task asks now, by keys that are never used again for it."""
     call = _parked(one)
     if call is None or call.is_over:
@@ -120,25 +119,25 @@ def _unrelated(params: envelope.RawObject) -> envelope.RawObject:
     return envelope.read_object(legacy_tasks.unrelated(Raw(envelope.write(params))))
 
 
-def _parked(one: Following) -> Parked | None:
+def _parked(one: Crossing) -> Parked | None:
     inbound = one.turn.request.inbound
     return inbound.gateway.parked.take(inbound.principal.key, _name(one))
 
 
-def _park(one: Following, call: Parked) -> None:
+def _park(one: Crossing, call: Parked) -> None:
     inbound = one.turn.request.inbound
     limit_s = inbound.snapshot.config.limits.answer_timeout_s
     inbound.gateway.parked.park(inbound.principal.key, _name(one), call, limit_s)
 
 
-def _name(one: Following) -> str:
+def _name(one: Crossing) -> str:
     return f"task/{one.task_id}"
 
 
 # --- a legacy caller, a modern upstream -------------------------------------------------------
 
 
-async def follow_modern(one: Following, method: str) -> UpstreamAnswer:
+async def follow_modern(one: Crossing, method: str) -> UpstreamAnswer:
     """Return the legacy answer to a request about a task of the extension."""
     one = replace(one, asked=declaring(one.asked))
     if method == RESULT:
@@ -159,21 +158,21 @@ async def follow_modern(one: Following, method: str) -> UpstreamAnswer:
     return UpstreamAnswer("legacy", result=told, size_bytes=answer.size_bytes)
 
 
-async def _result(one: Following) -> UpstreamAnswer:
+async def _result(one: Crossing) -> UpstreamAnswer:
     """Wait for a task's outcome within the time of a call, putting to the caller what the task asks meanwhile."""
     answered: set[str] = set()
     with deadline(one.asked.timeout_s) as limit:
-        for _ in range(MAX_ROUNDS * 1000):
+        while True:
             answer = await one.send(tasks.GET)
             if answer.result is None:
                 return answer
             status = _task_in(answer).status
             if status in tasks.TERMINAL:
                 return _outcome_of(one, answer, status)
-            asked = {key: one_of for key, one_of in _asked_in(answer).items() if key not in answered}
+            asked = {key: question for key, question in _asked_in(answer).items() if key not in answered}
             if asked and status == "input_required":
-                if len(answered) >= MAX_ROUNDS:
-                    break
+                if len(answered) + len(asked) > MAX_ASKED:
+                    raise garbage(f"a task asks more than {MAX_ASKED} questions")
                 limit.pause()
                 responses = await collect(one.turn, {key: _related(one, ask) for key, ask in asked.items()})
                 limit.resume()
@@ -181,10 +180,9 @@ async def _result(one: Following) -> UpstreamAnswer:
                 await one.send(tasks.UPDATE, {INPUT_RESPONSES: envelope.write(responses)})
             else:
                 await asyncio.sleep(poll_s(_POLL.decode(answer.result).interval_ms))
-    raise UpstreamFailed("the upstream asks and asks", code="upstream_garbage")
 
 
-def _outcome_of(one: Following, answer: UpstreamAnswer, status: str) -> UpstreamAnswer:
+def _outcome_of(one: Crossing, answer: UpstreamAnswer, status: str) -> UpstreamAnswer:
     assert answer.result is not None
     members = envelope.read_object(answer.result)
     if status == "cancelled":
@@ -201,7 +199,7 @@ def _outcome_of(one: Following, answer: UpstreamAnswer, status: str) -> Upstream
     return UpstreamAnswer("modern", result=related, size_bytes=answer.size_bytes)
 
 
-def _related(one: Following, question: Question) -> Question:
+def _related(one: Crossing, question: Question) -> Question:
     params = envelope.read_object(legacy_tasks.related(Raw(envelope.write(question.params)), one.task_id))
     return Question(question.method, params)
 

@@ -65,7 +65,7 @@ def _runs_tasks(info: ServerInfo) -> bool:
     return info.capabilities is not None and tasks.is_declared(info.capabilities)
 
 
-class Begun:
+class Beginning:
     """An upstream whose calls are begun as legacy tasks, and answered with tasks of the extension."""
 
     def __init__(self, upstream: McpUpstream) -> None:
@@ -172,7 +172,7 @@ class Renaming:
 def by_way(way: Way, upstream: McpUpstream, chores: Chores) -> Asked:
     """Return the upstream as a call sent this way meets it."""
     if way == "begin":
-        return Begun(upstream)
+        return Beginning(upstream)
     if way == "declare":
         return Declared(upstream)
     return Driven(upstream, chores) if way == "drive" else upstream

@@ -13,12 +13,10 @@ import msgspec
 from a2a_gateway import ard, directory
 from a2a_gateway.cards import WELL_KNOWN
 from a2a_gateway.directory import CATALOG_PATH, CATALOG_TYPE, LINKSET_PATH, LINKSET_TYPE, Entry, Publisher
-from agent_gateway.audit import records
-from agent_gateway.identity import challenge
 from agent_gateway.listeners.agent_card import card_for
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head
-from agent_gateway.listeners.mcp_error import retry_header
+from agent_gateway.listeners.registry_request import RegistryRequest
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.listeners.toolset_work import names_for
 from agent_gateway.runtime.agents import REGISTRY
@@ -26,7 +24,7 @@ from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.runtime.toolset_agents import card_of, published
 from agent_gateway.snapshot import AgentRoute, Route, Snapshot, ToolsetRoute
 from gateway_policies.principal import Principal
-from gateway_policies.refusal import BadRequest, NotFound, Refusal, Unauthenticated
+from gateway_policies.refusal import BadRequest, NotFound, Refusal
 
 BASE = REGISTRY
 PATHS = frozenset({CATALOG_PATH, LINKSET_PATH, f"{BASE}/search", f"{BASE}/agents", f"{BASE}/explore"})
@@ -46,8 +44,7 @@ async def serve_registry(gateway: Gateway, snapshot: Snapshot, scope: Scope, rec
     except ClientGone:
         return
     except Refusal as refusal:
-        status, body, headers = request.refused(refusal)
-        await send_bytes(send, status, body, headers)
+        await request.refuse(send, refusal, *ard.error(refusal))
         return
     headers = [
         (b"content-type", kind.encode()),
@@ -57,15 +54,12 @@ async def serve_registry(gateway: Gateway, snapshot: Snapshot, scope: Scope, rec
     await send_bytes(send, 200, msgspec.json.encode(document), headers)
 
 
-class _Request:
+class _Request(RegistryRequest):
     """One request, and who sent it."""
 
-    def __init__(self, gateway: Gateway, snapshot: Snapshot, scope: Scope) -> None:
-        self._gateway = gateway
-        self._snapshot = snapshot
-        self._scope = scope
-        self._path: str = scope["path"]
-        self._principal: Principal | None = None
+    @property
+    def _path(self) -> str:
+        return self._scope["path"]
 
     async def answer(self, receive: Receive) -> Answer:
         """Return the document that is asked for; raises a `Refusal`."""
@@ -119,18 +113,6 @@ class _Request:
     @property
     def _purpose(self) -> str:
         return f"registry:{self._path}"
-
-    def refused(self, refusal: Refusal) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-        """Return a refusal as it is answered, and leave one record of it."""
-        status, document = ard.error(refusal)
-        client = self._scope.get("client")
-        origin = records.Origin("registry", str(client[0]) if client else "")
-        self._gateway.record_refusal(refusal.code, status, origin, self._principal)
-        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *retry_header(refusal)]
-        if isinstance(refusal, Unauthenticated):
-            said = challenge.unauthorized(refusal, self._snapshot.identity.endpoints.metadata_url(BASE))
-            headers.append((b"www-authenticate", said.encode("latin-1")))
-        return status, msgspec.json.encode(document), headers
 
 
 def publisher_of(snapshot: Snapshot) -> Publisher:

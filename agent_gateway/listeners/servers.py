@@ -14,13 +14,11 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from agent_gateway.audit import records
 from agent_gateway.errors import wire_form
-from agent_gateway.identity import challenge
 from agent_gateway.listeners.body import ClientGone, Receive, Scope, Send, read_body
 from agent_gateway.listeners.guard import check_head, check_json_post
-from agent_gateway.listeners.mcp_error import retry_header
 from agent_gateway.listeners.registry import BASE, publisher_of
+from agent_gateway.listeners.registry_request import RegistryRequest
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.runtime.gateway import Gateway
 from agent_gateway.snapshot import Route, Snapshot
@@ -45,20 +43,13 @@ async def serve_servers(gateway: Gateway, snapshot: Snapshot, scope: Scope, rece
     except ClientGone:
         return
     except Refusal as refusal:
-        status, body, headers = request.refused(refusal)
-        await send_bytes(send, status, body, headers)
+        await request.refuse(send, refusal, *_told(refusal))
         return
     await send_bytes(send, 200, msgspec.json.encode(document), ((b"cache-control", b"private, no-store"),))
 
 
-class _Request:
+class _Request(RegistryRequest):
     """One request, and who sent it."""
-
-    def __init__(self, gateway: Gateway, snapshot: Snapshot, scope: Scope) -> None:
-        self._gateway = gateway
-        self._snapshot = snapshot
-        self._scope = scope
-        self._principal: Principal | None = None
 
     async def answer(self, receive: Receive) -> object:
         """Return the document that is asked for; raises a `Refusal`."""
@@ -201,20 +192,13 @@ class _Request:
             size = len(msgspec.json.encode(document))
             self._gateway.record_list(operation, self._principal, "registry", {}, size)
 
-    def refused(self, refusal: Refusal) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-        """Return a refusal in the registry's form, and leave one record of it."""
-        status = _STATUS.get(refusal.code, wire_form(refusal).http_status)
-        client = self._scope.get("client")
-        origin = records.Origin("registry", str(client[0]) if client else "")
-        self._gateway.record_refusal(refusal.code, status, origin, self._principal)
-        body: dict[str, object] = {"error": refusal.message}
-        if refusal.details:
-            body["details"] = dict(refusal.details)
-        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *retry_header(refusal)]
-        if isinstance(refusal, Unauthenticated):
-            said = challenge.unauthorized(refusal, self._snapshot.identity.endpoints.metadata_url(BASE))
-            headers.append((b"www-authenticate", said.encode("latin-1")))
-        return status, msgspec.json.encode(body), headers
+
+def _told(refusal: Refusal) -> tuple[int, object]:
+    """Return status and body of a refusal in the registry's form."""
+    body: dict[str, object] = {"error": refusal.message}
+    if refusal.details:
+        body["details"] = dict(refusal.details)
+    return _STATUS.get(refusal.code, wire_form(refusal).http_status), body
 
 
 _STATUS: Final[Mapping[str, int]] = {"version_exists": 409, "not_implemented": 501}

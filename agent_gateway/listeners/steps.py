@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from agent_gateway.listeners.mcp_request import McpRequest
+from agent_gateway.listeners.tool_outcome import is_tool_error
 from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
@@ -51,13 +52,15 @@ class StepsOf:
             timeout_s=min(snapshot.config.upstreams[upstream].timeout_s, timeout_s),
             trace=exchange.trace.onward(),
             name_header=capability.native,
+            input_schema=entry.input_schema if entry.header_params else None,
+            steps=StepsOf(self._request, exchange, call, self._sink) if capability.steps else None,
         )
 
         async def forward(permit: Permit) -> UpstreamAnswer:
             del permit
             answer = await snapshot.upstreams[upstream].request(sent, self._sink)
             exchange.bytes_out = answer.size_bytes
-            if answer.seen is not None and answer.seen.status >= 400:
+            if answer.result is not None and is_tool_error(answer.result):
                 exchange.status = "tool_error"
             return answer
 

@@ -19,10 +19,11 @@ from a2a_gateway.offer import Offer
 from a2a_gateway.operations import MESSAGING, Dialect, Operation, Version
 from a2a_gateway.parts import invalid
 from agent_gateway.listeners.agent_card import asked_in, grpc_of, scheme_of, signed
-from agent_gateway.listeners.agent_door import Arrived, is_about_push
+from agent_gateway.listeners.agent_door import MESSAGE_SCOPE, Arrived, is_about_push
 from agent_gateway.listeners.agent_made import in_dialect
 from agent_gateway.listeners.agent_pages import Cursors, choice_of, page_size, typed
 from agent_gateway.listeners.agent_refusals import other_tenant, push_off, task_not_found
+from agent_gateway.listeners.mcp_carry import CALL_SCOPE
 from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.listeners.toolset_answer import Answering, shown
 from agent_gateway.listeners.toolset_work import Messaging, names_for
@@ -55,6 +56,10 @@ class ToolsetDoor:
     def serve(self) -> tuple[Version, ...]:
         return self.route.config.serve
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return (MESSAGE_SCOPE, CALL_SCOPE)
+
     def is_open(self, snapshot: Snapshot, principal: Principal) -> bool:
         return bool(names_for(snapshot, self.route, principal))
 
@@ -70,7 +75,7 @@ class ToolsetDoor:
         offer = Offer(
             url=route.resource,
             dialects=tuple(Dialect(version, binding) for version in self.serve for binding in ("JSONRPC", "HTTP+JSON")),
-            scheme=scheme_of(snapshot),
+            scheme=scheme_of(snapshot, self.scopes),
             shape=offering.shape_for(card, self.serve, asked),
             has_extended=True,
             grpc=grpc_of(snapshot, route.path, self.serve),
@@ -168,9 +173,16 @@ class _Asking:
 
     def _shown(self, task: Task, kept: bytes | None) -> Raw:
         live = self._answering.live(task.id)
-        body = kept or (live.body() if live is not None else _outline(task, state_of(task.state)))
+        body = kept or (live.body() if live is not None else self._outlined(task))
         with_artifacts = typed(self._request.parsed.get("includeArtifacts", False)) is True
         return shown(body, _history(self._request), with_artifacts=with_artifacts)
+
+    def _outlined(self, task: Task) -> bytes:
+        state, gateway = state_of(task.state), self._arrived.gateway
+        node = gateway.tool_tasks.node_of(task.id)
+        if state.is_terminal or gateway.siblings.knows(node, self._arrived.scope):
+            return _outline(task, state)
+        return _outline(task, State.FAILED, _LOST)
 
 
 def _history(request: Inbound) -> int | None:

@@ -280,7 +280,7 @@ class Messaging:
             return
         try:
             found = tool_messages.outcome(members["result"])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             task.rest(State.FAILED, _UNREADABLE)
             return
         if found.state is State.COMPLETED:
@@ -329,7 +329,10 @@ class _Telling(Reply):
         self._task = task
 
     async def event(self, message: bytes, id: str | None = None) -> None:  # noqa: A002 - the wire's word
-        told = _PROGRESS.decode(message)
+        try:
+            told = _PROGRESS.decode(message)
+        except msgspec.DecodeError:
+            return  # what an upstream says on the way is its own affair, the call goes on
         if told.method == progress.PROGRESS:
             total = "" if told.params.total is None else f" of {told.params.total:g}"
             self._task.work_on(told.params.message or f"{told.params.progress:g}{total}")

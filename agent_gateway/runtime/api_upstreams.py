@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import orjson
@@ -47,6 +47,7 @@ class ApiInputs:
     approvals: bytes
     result_bytes: int
     secrets: tuple[tuple[str, SchemeCredential], ...]
+    fields: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def url(self) -> str:
@@ -62,7 +63,8 @@ def inputs_of(name: str, config: OpenApiUpstream, loaded: Loaded) -> ApiInputs:
     file = loaded.base_dir / config.files(name)[0]
     approvals = file.read_bytes() if file.is_file() else b""
     secrets = tuple((scheme, _credential(auth, config, loaded)) for scheme, auth in sorted(config.schemes.items()))
-    return ApiInputs(config, approvals, config.result_bytes or loaded.config.limits.result_bytes, secrets)
+    fields = tuple((name, loaded.reveal(value)) for name, value in sorted(config.body_secrets.items()))
+    return ApiInputs(config, approvals, config.result_bytes or loaded.config.limits.result_bytes, secrets, fields)
 
 
 def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, clock: Clock) -> OpenApi:
@@ -100,7 +102,7 @@ def make_api(name: str, inputs: ApiInputs, loaded: Loaded, always: Credentials, 
     site = Site(config.url, dict(config.servers), dict(config.variables))
     settings = ApiSettings(name, site, exchange, Shape(max_chars=config.answer_chars))
     answers = KeptAnswers(loaded.data_dir / "answers" / name, clock)
-    return OpenApi(settings, load, pool, ApiAccess(always, schemes), answers, clock)
+    return OpenApi(settings, load, pool, ApiAccess(always, schemes, dict(inputs.fields)), answers, clock)
 
 
 def served(config: OpenApiUpstream, tools: Sequence[Tool]) -> list[ApiTool]:

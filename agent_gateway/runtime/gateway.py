@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from agent_gateway import VERSION
 from agent_gateway.audit import records
+from agent_gateway.code_mode.code_run import CodeRunner
 from agent_gateway.config.listeners import Limits
 from agent_gateway.identity.sealing import Sealer
 from agent_gateway.listeners.body import Send
@@ -110,6 +111,7 @@ class Gateway:
         self._chance = chance
         self._listings = Listings()
         self.search = ToolSearch()
+        self.code = CodeRunner()
         self._strangers = (0, 0)  # (second, records written in it)
 
     def _limits(self) -> Limits:
@@ -208,15 +210,19 @@ class Gateway:
         self, method: str, principal: Principal, route: str, context: Mapping[str, str], size_bytes: int
     ) -> None:
         """Record that a list was given out, as a call that is decided on and ends at once."""
-        services = self.services
-        exchange = self.exchange(principal, route, context)
-        call = Call(exchange.id, principal, "list", _ANYTHING, {}, exchange.started_at, route, method)
+        self.record_given(method, self.exchange(principal, route, context), size_bytes)
+
+    def record_given(self, method: str, exchange: Exchange, size_bytes: int) -> Call:
+        """Record what an endpoint does itself, and return it as a call: others may be made as part of it."""
+        services, principal = self.services, exchange.principal
+        call = Call(exchange.id, principal, "list", _ANYTHING, {}, exchange.started_at, exchange.route, method)
         permit = Decision(effect="permit", policies=(), bundle=self.snapshot.bundle.stamp)
         arguments = services.seal.of(principal.tenant, b"{}")
         trace = exchange.trace.onward()["traceparent"]
         services.recorder.append(records.decision(call, permit, (), arguments, self.snapshot.id, trace))
         traffic = records.Traffic(2, size_bytes, 0)
         services.recorder.append(records.outcome(call, services.clock(), "ok", "", traffic))
+        return call
 
 
 _CANCEL = msgspec.json.Decoder(tuple[tuple[str, str, str, str], str | int])

@@ -243,7 +243,15 @@ def _routes(config: Config, views: Mapping[str, tuple[str, View]], endpoints: En
         for path in ([f"/mcp/{name}", "/mcp"] if name == "default" else [f"/mcp/{name}"])
     }
     return {
-        path: Route(path, name, endpoints.url(path), endpoints.metadata_url(path), view, compact.get(path))
+        path: Route(
+            path,
+            name,
+            endpoints.url(path),
+            endpoints.metadata_url(path),
+            view,
+            compact.get(path),
+            has_code=(of := config.toolsets.get("default" if path == "/mcp" else name)) is not None and of.code,
+        )
         for path, (name, view) in views.items()
     }
 
@@ -294,8 +302,8 @@ async def look_at(
         card = await look_at_agent(upstream, itself, shown, card_keys_of(loaded, name))
         if pinning is not None and isinstance(config, A2aUpstream):
             card = await held_to_pin(pinning, name, config, card, shown)
-        lists, info = tools_of(loaded.config, name, card), info_of(loaded.config, name, card)
-        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=lists, info=info)
+        info, offered = info_of(loaded.config, name, card), tools_of(loaded.config, name, card)
+        seen = Seen(UpstreamCatalog(name, (), ()), card.missing, card=card, lists=offered, info=info)
         return await look_back(loaded, name, seen)
     try:
         async with asyncio.timeout(loaded.config.limits.list_timeout_s + config.connect_timeout_s * 4):

@@ -5,18 +5,19 @@ upstream for the first time one approves, and both serve what it approved.
 """
 
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gateway_policies.refusal import NotFound, Unavailable
+from agent_gateway.stores.sqlite_file import BUSY_TIMEOUT_S, opened
+from gateway_policies.refusal import NotFound
 
-BUSY_TIMEOUT_S = 5.0
 MAX_SHOWN = 10_000
 State = Literal["pending", "rejected"]
 
+_Row = tuple[str, str, str, str, bytes, float, str]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS approved (
     upstream TEXT NOT NULL, kind TEXT NOT NULL, native TEXT NOT NULL,
@@ -99,37 +100,15 @@ class PinStore:
         """Say what is approved of a list that something else keeps; what is not among it is not."""
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
-            rows = db.execute("SELECT native, pin FROM approved WHERE upstream = ? AND kind = ?", (upstream, kind))
-            before: Mapping[str, str] = dict(rows.fetchall())
-            now = {one.native for one in approved}
-            gone = [(upstream, kind, native) for native in before if native not in now]
-            db.executemany("DELETE FROM approved WHERE upstream = ? AND kind = ? AND native = ?", gone)
-            db.executemany(
-                "INSERT OR REPLACE INTO approved VALUES (?, ?, ?, ?, ?, ?, 'folder')",
-                [
-                    (upstream, kind, one.native, one.pin, one.definition, at)
-                    for one in approved
-                    if before.get(one.native) != one.pin
-                ],
-            )
+            rows = [(upstream, kind, one.native, one.pin, one.definition, at, "folder") for one in approved]
+            _keep(db, "approved", upstream, kind, rows)
 
     def wait(self, upstream: str, kind: str, held: Sequence[Pinned], at: float) -> None:
         """Remember what is withheld of one list now, and forget what no longer is; a rejection stays for its pin."""
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
-            rows = db.execute("SELECT native, pin FROM waiting WHERE upstream = ? AND kind = ?", (upstream, kind))
-            before: Mapping[str, str] = dict(rows.fetchall())
-            now = {one.native for one in held}
-            gone = [(upstream, kind, native) for native in before if native not in now]
-            db.executemany("DELETE FROM waiting WHERE upstream = ? AND kind = ? AND native = ?", gone)
-            db.executemany(
-                "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?, 'pending')",
-                [
-                    (upstream, kind, one.native, one.pin, one.definition, at)
-                    for one in held
-                    if before.get(one.native) != one.pin
-                ],
-            )
+            rows = [(upstream, kind, one.native, one.pin, one.definition, at, "pending") for one in held]
+            _keep(db, "waiting", upstream, kind, rows)
 
     def waiting(self) -> list[Waiting]:
         """Return all that is withheld, by upstream, kind and name."""
@@ -178,14 +157,16 @@ class PinStore:
             )
         return bytes(row[0])
 
-    @contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=self._busy_timeout_s)) as db:
-                db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
-                db.execute("PRAGMA synchronous = FULL")
-                db.executescript(_SCHEMA)
-                with db:
-                    yield db
-        except sqlite3.Error as error:
-            raise Unavailable("the approved definitions cannot be read or written") from error
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, _SCHEMA, "the approved definitions", self._busy_timeout_s)
+
+
+def _keep(db: sqlite3.Connection, table: str, upstream: str, kind: str, rows: Sequence[_Row]) -> None:
+    """Make a list's rows of a table the given ones; a row whose pin is the same stays as it is."""
+    found = db.execute(f"SELECT native, pin FROM {table} WHERE upstream = ? AND kind = ?", (upstream, kind))  # noqa: S608
+    before: Mapping[str, str] = dict(found.fetchall())
+    now = {row[2] for row in rows}
+    gone = [(upstream, kind, native) for native in before if native not in now]
+    db.executemany(f"DELETE FROM {table} WHERE upstream = ? AND kind = ? AND native = ?", gone)  # noqa: S608
+    changed = [row for row in rows if before.get(row[2]) != row[3]]
+    db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", changed)  # noqa: S608

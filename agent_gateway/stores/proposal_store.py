@@ -6,17 +6,17 @@ A proposal that is found again as it was keeps what was said of it; one that cha
 import hashlib
 import json
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from agent_gateway.stores.sqlite_file import BUSY_TIMEOUT_S, opened
 from context_mesh.discovery.grading import graded
 from context_mesh.discovery.proposal import Proposal
-from gateway_policies.refusal import NotFound, Unavailable
+from gateway_policies.refusal import NotFound
 
-BUSY_TIMEOUT_S: Final = 5.0
 MAX_PROPOSALS: Final = 5_000
 MAX_DESCRIPTION_BYTES: Final = 8 * 1024 * 1024
 State = Literal["pending", "approved", "rejected"]
@@ -124,16 +124,8 @@ class ProposalStore:
             )
         return _stored(row)
 
-    @contextmanager
-    def _open(self) -> Generator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=self._busy_timeout_s)) as db:
-                db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
-                db.executescript(_SCHEMA)
-                with db:
-                    yield db
-        except sqlite3.Error as error:
-            raise Unavailable("the proposals cannot be read or written") from error
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._path, _SCHEMA, "the proposals", self._busy_timeout_s)
 
 
 def _key(one: Proposal, scanned: str) -> str:

@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
+from agent_gateway.stores.sqlite_file import opened
 from gateway_policies.refusal import BadRequest, Forbidden, NotFound, TooMuch, Unavailable
 from mcp_registry.servers import Approval, ServerEntry, Status
 
-BUSY_TIMEOUT_S = 5.0
 MAX_ENTRIES = 20_000
 MAX_ENTRIES_PER_OWNER = 500  # so that nobody fills the registry alone, nor the memory of whoever reads it
 
@@ -25,21 +25,12 @@ CREATE TABLE IF NOT EXISTS servers (
 COLUMNS = "document, owner, owner_key, approval, status, status_message, status_at, published_at, updated_at"
 
 
-@contextmanager
-def open_registry(path: Path, further: str = "") -> Generator[sqlite3.Connection]:
+def open_registry(path: Path, further: str = "") -> AbstractContextManager[sqlite3.Connection]:
     """Open `registry.db` for one transaction; raises `Unavailable` when that cannot be done.
 
     further  tables of others to make beside the servers
     """
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as db:
-            db.execute("PRAGMA journal_mode = DELETE")  # never a write-ahead log: see `sqlite_file`
-            db.execute("PRAGMA synchronous = FULL")
-            db.executescript(_SCHEMA + further)
-            with db:
-                yield db
-    except sqlite3.Error as error:
-        raise Unavailable("the registry cannot be read or written") from error
+    return opened(path, _SCHEMA + further, "the registry")
 
 
 class ServerStore:

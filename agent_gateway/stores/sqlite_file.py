@@ -8,7 +8,7 @@ Pythons still link such a version. `synchronous=FULL` keeps the file whole.
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +23,30 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the file, made readable by its owner only when it is new; no transaction is begun by itself."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def opened(
+    path: Path, schema: str, what: str, busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> Generator[sqlite3.Connection, None, None]:
+    """Open a file for one piece of work and close it again: for what is rarely read and written.
+
+    schema  statements that make what is missing; tables that are there stay as they are
+    what    the store in the words of a refusal, in the plural: `the proposals`
+
+    What the body writes is committed with its end. Any failure undoes it, SQLite's as `Unavailable`.
+    """
+    try:
+        with closing(connect(path)) as db:
+            db.execute(f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}")
+            db.execute("PRAGMA journal_mode = DELETE")
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(schema)
+            db.isolation_level = "DEFERRED"
+            with db:
+                yield db
+    except (sqlite3.Error, OSError) as error:
+        raise Unavailable(f"{what} cannot be read or written") from error
 
 
 class SqliteFile:

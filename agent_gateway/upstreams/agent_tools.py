@@ -27,7 +27,6 @@ from a2a_gateway.results import Passage
 from a2a_gateway.streams import Frames
 from agent_gateway.ports import (
     AgentUpstream,
-    AskRefused,
     Health,
     Heard,
     HttpRequest,
@@ -42,6 +41,7 @@ from agent_gateway.ports import (
 from agent_gateway.upstreams import agent_tasks
 from agent_gateway.upstreams.agent_outcome import MAX_RESULT_BYTES, Object, Outcome, note, result_of
 from agent_gateway.upstreams.agent_tasks import Handle
+from agent_gateway.upstreams.asking import NOBODY
 from agent_gateway.upstreams.speak import deadline
 from gateway_policies.principal import Principal
 from gateway_policies.refusal import Refusal, UpstreamFailed
@@ -201,7 +201,7 @@ class AgentTools:
         answer = agent_tasks.answer_in(request.params.get(INPUT_RESPONSES)) if request.method == tasks.UPDATE else None
         if answer is not None and outcome.state is State.INPUT_REQUIRED:
             parts: list[Object] = [{"text": answer}]
-            await self._message(request, _NOBODY, handle.tool, parts, outcome, is_waited_for=False)
+            await self._message(request, NOBODY, handle.tool, parts, outcome, is_waited_for=False)
         elif request.method == tasks.CANCEL or agent_tasks.is_declined(request.params.get(INPUT_RESPONSES), outcome):
             await self._cancel(request, handle.task)
         return raw.write({"resultType": "complete"})
@@ -300,18 +300,6 @@ class _Ended(Exception):
     """The agent's task can not be cancelled any more."""
 
 
-class _Nobody:
-    """A sink for what nobody listens to."""
-
-    async def notify(self, method: str, params: Raw | None) -> None:
-        del method, params
-
-    async def ask(self, method: str, params: Raw | None) -> Raw:
-        del method, params
-        raise AskRefused(_NO_TASK)
-
-
-_NOBODY: Final = _Nobody()
 _NO_TASK: Final = Raw(b'{"code":-32602,"message":"no such task"}')
 
 

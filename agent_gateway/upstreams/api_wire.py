@@ -1,7 +1,7 @@
 """The wire of one API: requests with its credentials, answers without them, and what does not fit kept for a while."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 
@@ -25,10 +25,14 @@ Make = Callable[[Sequence[Secret]], Planned]
 
 @dataclass(frozen=True, slots=True)
 class ApiAccess:
-    """What proves the gateway: `always` with every call, `schemes` as the operation wants."""
+    """What proves the gateway: `always` with every call, `schemes` as the operation wants.
+
+    fields  by name, for bodies in which an API wants a credential; only where the operation has such a field
+    """
 
     always: Credentials
     schemes: SchemeSecrets
+    fields: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 class ApiWire:
@@ -95,4 +99,10 @@ class ApiWire:
         found = [*await self._access.schemes.secrets(principal, operation)]
         taken = {one.name.lower() for one in found if one.location == "header"}
         always = [(name.decode(), value.decode("latin-1")) for name, value in await self._access.always(principal)]
-        return found + [Secret("header", name, value) for name, value in always if name.lower() not in taken]
+        found += [Secret("header", name, value) for name, value in always if name.lower() not in taken]
+        wanted = operation.body.media.fields if operation.body is not None and self._access.fields else ()
+        return found + [
+            Secret("body", one.name, self._access.fields[one.name])
+            for one in wanted
+            if one.is_hidden and one.name in self._access.fields
+        ]

@@ -33,6 +33,7 @@ from agent_gateway.upstreams.chores import Chores
 from agent_gateway.upstreams.direct import Direct
 from agent_gateway.upstreams.http_exchange import Inbox, Reply, answer_of, garbage, is_event_stream, receive
 from agent_gateway.upstreams.legacy_sessions import PLAIN, EraChangedError, LegacySessions
+from agent_gateway.upstreams.listing import list_items
 from agent_gateway.upstreams.per_owner import Headers, credential_digest
 from agent_gateway.upstreams.renewal import Renewal, renewing
 from agent_gateway.upstreams.settings import UpstreamSettings
@@ -41,7 +42,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed
 from mcp_registry.protocol import outbound, tasks
 from mcp_registry.protocol.errors import INVALID_REQUEST, MODERN_CODES, UNSUPPORTED_PROTOCOL_VERSION
-from mcp_registry.protocol.lists import LISTS, ItemKind
+from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.subscriptions import Filter
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
@@ -121,13 +122,7 @@ class HttpUpstream:
 
     async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return every definition of a kind, all pages, as raw JSON; raises like `request`."""
-        shape, timeout_s = LISTS[kind], self._settings.timeouts.page_s
-        if kind != "tools" and not speak.offers(await self.server_info(principal), shape):
-            return Listed()
-        first = UpstreamRequest(shape.method, {}, principal, timeout_s=timeout_s, is_idempotent=True)
-        return await speak.list_all(
-            lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
-        )
+        return await list_items(self, kind, principal, self._settings)
 
     async def listen(self, wanted: Listen, heard: Heard) -> None:
         """Hear changes until cancelled; see `ports.McpUpstream`."""

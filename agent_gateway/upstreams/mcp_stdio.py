@@ -21,6 +21,7 @@ from agent_gateway.ports import Clock, Health, Heard, Listed, Listen, ServerInfo
 from agent_gateway.upstreams import speak
 from agent_gateway.upstreams.asking import NOBODY, Patient, Running
 from agent_gateway.upstreams.chores import Chores
+from agent_gateway.upstreams.listing import list_items
 from agent_gateway.upstreams.per_owner import NO_CAPABILITIES, Headers, Owner, PerOwner
 from agent_gateway.upstreams.settings import UpstreamSettings
 from agent_gateway.upstreams.stdio_child import Child, start
@@ -28,7 +29,7 @@ from gateway_policies.principal import Principal
 from gateway_policies.refusal import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from mcp_registry.protocol import envelope, outbound
 from mcp_registry.protocol.envelope import Response
-from mcp_registry.protocol.lists import LISTS, ItemKind
+from mcp_registry.protocol.lists import ItemKind
 from mcp_registry.protocol.subscriptions import LIST_CHANGED, Filter
 from mcp_registry.protocol.versions import LATEST_MODERN, Era
 
@@ -128,13 +129,7 @@ class StdioUpstream:
 
     async def list_items(self, kind: ItemKind, principal: Principal) -> Listed:
         """Return every definition of a kind, all pages, as raw JSON; raises like `request`."""
-        shape, timeout_s = LISTS[kind], self._settings.timeouts.page_s
-        if kind != "tools" and not speak.offers(await self.server_info(principal), shape):
-            return Listed()
-        first = UpstreamRequest(shape.method, {}, principal, timeout_s=timeout_s, is_idempotent=True)
-        return await speak.list_all(
-            lambda params: self.request(replace(first, params=params), NOBODY), shape, self._settings.limits
-        )
+        return await list_items(self, kind, principal, self._settings)
 
     async def listen(self, wanted: Listen, heard: Heard) -> None:
         """Hear changes until cancelled; see `ports.McpUpstream`.

@@ -7,7 +7,7 @@ see: a value that would change the path, end a header, or go where no operator m
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from context_mesh.openapi.model import ABSENT, Argument, MediaType, Operation, Parameter
 from context_mesh.wire.address import MAX_URL_CHARS, Site, base_of, path_of
@@ -36,9 +36,9 @@ _ACCEPTED: Final = 5  # media types that an `Accept` names
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A credential and where it goes, as the broker gave it; never from an argument."""
+    """A credential and where it goes, as the broker gave it; never from an argument. In a `body`: one of its fields."""
 
-    location: Literal["header", "query", "cookie"]
+    location: Literal["header", "query", "cookie", "body"]
     name: str
     value: str = field(repr=False)
 
@@ -127,6 +127,10 @@ def _given(arguments: Sequence[Argument], values: Mapping[str, object], secrets:
             body = value
     if members:
         body = {**(members_of(body) or {}), **members} if body is not ABSENT else members
+    hidden = {secret.name: secret.value for secret in secrets if secret.location == "body"}
+    held: object = {} if body is ABSENT else body
+    if hidden and isinstance(held, Mapping):
+        body = {**cast("Mapping[str, object]", held), **hidden}
     return _Given(tuple(parameters), body)
 
 

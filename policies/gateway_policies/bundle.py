@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import cedarpy
+from msgspec import structs
 
 from gateway_policies.acting import denied_to, everyone_behind
 from gateway_policies.arguments import WrongArgument, as_values, seen_arguments
@@ -149,7 +150,7 @@ class PolicyBundle:
         for one in self.behind(call.principal):
             if not decided.is_permit:
                 return decided
-            decided = self.decide_for(replace(call, principal=one))
+            decided = self.decide_for(structs.replace(call, principal=one))
             policies |= set(decided.policies)
             if not decided.is_permit:
                 return denied_to(one, decided)

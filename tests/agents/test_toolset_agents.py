@@ -1,93 +1,31 @@
 """Toolsets as agents: messages are calls of tools, in every dialect, by the same policies, budgets and records."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
-import httpx2
 import orjson
 import pytest
 
-from support.agent_scenes import V1, agents_behind, all_there, caller, events, rpc
-from support.gateways import TestGateway
-from support.mcp_servers import HttpServer, start_http_server
+from support.agent_scenes import V1, caller, events, rpc
+from support.desk_scenes import DESK, Params, ask, calling, code, desk, done, parts, repeat, said, state
+from support.odd_tools import SSE
 from support.raw_upstream import (
     Gate,
-    RawUpstream,
     Tool,
     answer,
-    definition,
     http,
-    raw_upstream,
     saying,
     text,
 )
 from support.scenes import POLICY, check_books, of_kind
 
-DESK = "/a2a/desk"
-TOOLSET = "toolsets:\n  desk: {agent: {%s}}\n"
-TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-Params = dict[str, Any]
-repeat: Tool = saying(lambda call: answer(call, text(call.arguments["text"])))
 
-
-def calling(
-    tool: str, arguments: Mapping[str, object] | None = None, message_id: str = "m-1", **more: object
-) -> Params:
-    """Return the params of a 1.0 message that calls a tool."""
-    data = {"tool": tool, "arguments": arguments or {}}
-    return {"message": {"messageId": message_id, "role": "ROLE_USER", "parts": [{"data": data}], **more}}
-
-
-@asynccontextmanager
-async def desk(
-    folder: Path,
-    tools: Mapping[str, Tool],
-    agent: str = "",
-    *,
-    more: str = "",
-    policy: str = POLICY,
-    shown: list[dict[str, Any]] | None = None,
-) -> AsyncGenerator[tuple[TestGateway, RawUpstream]]:
-    """A toolset of a raw upstream's tools, served as an agent."""
-    async with (
-        raw_upstream(tools, shown or [definition(name, TEXT) for name in tools]) as upstream,
-        agents_behind(folder, [upstream.entry()], TOOLSET % agent + more, policy) as running,
-    ):
-        with anyio.fail_after(60):
-            yield running, upstream
-
-
-async def ask(client: httpx2.AsyncClient, method: str, params: Params, **more: Any) -> dict[str, Any]:
-    """Send one request and return its answer."""
-    answered: dict[str, Any] = (await rpc(client, method, params, path=DESK, **more)).json()
-    return answered
-
-
-async def done(client: httpx2.AsyncClient, params: Params) -> dict[str, Any]:
-    """Send one message and return the task it leads to."""
-    answered = await ask(client, "SendMessage", params)
-    assert "result" in answered, answered
-    task: dict[str, Any] = answered["result"]["task"]
-    return task
-
-
-def state(task: dict[str, Any]) -> str:
-    return str(task["status"]["state"]).removeprefix("TASK_STATE_")
-
-
-def parts(task: dict[str, Any]) -> list[dict[str, Any]]:
-    return [part for artifact in task.get("artifacts", []) for part in artifact["parts"]]
-
-
-def said(task: dict[str, Any]) -> str:
-    return str(task["status"]["message"]["parts"][0]["text"])
-
-
-def code(answered: dict[str, Any]) -> str:
-    return str(answered["error"]["data"][0]["metadata"]["code"])
+def _murmur(data: bytes, *, is_last: bool = False) -> bytes:
+    """Return one event of a stream, in a chunk: an answer, or the params of a report of progress."""
+    told = data if is_last else b'{"jsonrpc":"2.0","method":"notifications/progress","params":%b}' % data
+    event = b"data: %b\n\n" % told
+    return b"%x\r\n%b\r\n%b" % (len(event), event, b"0\r\n\r\n" if is_last else b"")
 
 
 # --- calls ----------------------------------------------------------------------------------------
@@ -157,6 +95,15 @@ async def test_results_keep_their_kind(tmp_path: Path) -> None:
             lambda call: http(b'{"jsonrpc":"2.0","id":%b,"error":{"code":-1,"message":"no"}}' % orjson.dumps(call.id))
         ),
         "garbage": saying(lambda _: http(b"hello")),
+        "odd": saying(lambda call: answer(call, b'{"content":[7]}')),
+        "half": saying(lambda call: answer(call, b'{"content":[{"type":7,"text":"\\ud800"}]}')),
+        "murmurs": saying(
+            lambda call: (
+                SSE
+                + _murmur(b'{"progressToken":"a2a","progress":"x","message":null}')
+                + _murmur(answer(call, text("heard")).partition(b"\r\n\r\n")[2], is_last=True)
+            )
+        ),
     }
     async with desk(tmp_path, tools) as (running, _), caller(running, "planner", DESK) as ana:
         response = await rpc(ana, "SendMessage", calling("raw__rich", {"text": ""}), path=DESK)
@@ -164,9 +111,12 @@ async def test_results_keep_their_kind(tmp_path: Path) -> None:
         assert [sorted(part)[0] for part in parts(response.json()["result"]["task"])] == [
             "text", "mediaType", "filename", "filename", "data",
         ]  # fmt: skip
-        for tool, words in {"failed": "oh no", "error": "no", "garbage": "the upstream"}.items():
+        for tool, words in {"failed": "oh no", "error": "no", "garbage": "the upstream", "odd": ""}.items():
             task = await done(ana, calling(f"raw__{tool}", {"text": ""}, tool))
             assert (state(task), said(task)[: len(words)], parts(task)) == ("FAILED", words, [])
+        assert parts(await done(ana, calling("raw__murmurs", {"text": ""}, "murmurs"))) == [{"text": "heard"}]
+        half = await done(ana, calling("raw__half", {"text": ""}, "half"))
+        assert state(half) == "COMPLETED", half
         check_books(await running.settled())
 
 
@@ -320,73 +270,3 @@ async def test_who_leaves_does_not_cancel_and_who_cancels_does(tmp_path: Path) -
         records = await running.settled()
         assert [one["status"] for one in of_kind(records, "outcome")] == ["cancelled"]
         check_books(records)
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, HttpServer]]:
-    with ExitStack() as stack:
-        yield {
-            "modern": stack.enter_context(start_http_server(era="modern")),
-            "legacy": stack.enter_context(start_http_server(era="legacy")),
-        }
-
-
-@asynccontextmanager
-async def behind(folder: Path, servers: Mapping[str, HttpServer], more: str = "") -> AsyncGenerator[TestGateway]:
-    rules = 'tools: {"*": {risk: 1, read_only: true}}'
-    entries = [f"  {name}: {{url: '{one.url}', allow_private: true, {rules}}}\n" for name, one in servers.items()]
-    async with agents_behind(folder, entries, TOOLSET % "" + more, POLICY) as running:
-        await all_there(running)
-        with anyio.fail_after(90):
-            yield running
-
-
-@pytest.mark.requirement("a2a.toolset-agents")
-async def test_progress_is_a_state_and_questions_are_answered_with_messages(
-    tmp_path: Path, servers: dict[str, HttpServer]
-) -> None:
-    async with behind(tmp_path, servers) as running, caller(running, "planner", DESK) as ana:
-        for name in servers:
-            stream = await rpc(
-                ana, "SendStreamingMessage", calling(f"{name}__steps", {"count": 3}, f"{name}-s"), path=DESK
-            )
-            found = [one["result"] for one in events(stream)]
-            final = found[-1].get("statusUpdate") or found[-1]["task"]
-            assert state(final) == "COMPLETED"
-            assert "step 3" in stream.text or "task" in found[-1]
-            asked = await done(ana, calling(f"{name}__book_room", {}, f"{name}-1"))
-            assert (state(asked), said(asked)) == ("INPUT_REQUIRED", "Which date?")
-            bad = {"messageId": f"{name}-b", "role": "ROLE_USER", "parts": [{"raw": "QUJD"}], "taskId": asked["id"]}
-            assert (await ask(ana, "SendMessage", {"message": bad}))["error"]["code"] == -32005
-            reply = {"messageId": f"{name}-2", "role": "ROLE_USER", "parts": [{"text": "day 1"}], "taskId": asked["id"]}
-            more = await done(ana, {"message": reply})
-            assert (state(more), said(more)) == ("INPUT_REQUIRED", "Which room on day 1?")
-            [key] = more["status"]["message"]["parts"][1]["data"]["questions"]
-            answers = {"answers": {key: {"action": "accept", "content": {"date": "room 2"}}}}
-            last = {"messageId": f"{name}-3", "role": "ROLE_USER", "parts": [{"data": answers}], "taskId": asked["id"]}
-            booked = await done(ana, {"message": last})
-            assert (state(booked), parts(booked)[0]) == ("COMPLETED", {"text": "booked day 1 room 2"})
-            assert len(booked["history"]) == 3
-            assert (await done(ana, {"message": last}))["status"] == booked["status"]  # once more is the same once
-            late = await ask(ana, "SendMessage", {"message": last | {"messageId": f"{name}-4"}})
-            assert late["error"]["code"] == -32004
-        assert not len(running.worker.gateway.parked)
-        check_books(await running.settled())
-
-
-@pytest.mark.requirement("a2a.toolset-agents")
-async def test_nobody_waits_for_ever_for_an_answer(tmp_path: Path, servers: dict[str, HttpServer]) -> None:
-    quick = {"legacy": servers["legacy"]}
-    async with (
-        behind(tmp_path, quick, "limits: {answer_timeout_s: 1}\n") as running,
-        caller(running, "planner", DESK) as ana,
-    ):
-        asked = await done(ana, calling("legacy__book"))
-        body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": asked["id"]}})
-        stream = await ana.post(DESK, content=body, headers=V1 | {"content-type": "application/json"})
-        assert state(events(stream)[-1]["result"]["statusUpdate"]) == "FAILED"
-        assert not len(running.worker.gateway.parked)
-        waiting = await done(ana, calling("legacy__book", message_id="m-2"))
-        assert state((await ask(ana, "CancelTask", {"id": waiting["id"]}))["result"]) == "CANCELED"
-        assert not len(running.worker.gateway.parked)
-        check_books(await running.settled())

@@ -86,6 +86,27 @@ async def test_its_card_is_the_callers_signed_and_cached(tmp_path: Path) -> None
         assert done.stdout.strip() == b"holds", done.stderr[-400:]
 
 
+@pytest.mark.requirement("a2a.toolset-agents")
+async def test_a_token_is_for_messages_and_for_calls(tmp_path: Path) -> None:
+    async with (
+        raw_upstream(TOOLS, SHOWN) as upstream,
+        agents_behind(tmp_path, [upstream.entry()], AGENT % "", HIDING) as running,
+        caller(running, "planner", DESK) as ana,
+    ):
+        card = (await ana.get(CARD, headers=V1)).json()
+        assert card["securityRequirements"] == [{"schemes": {"gateway": {"list": ["agents:message", "tools:call"]}}}]
+        identity = running.worker.gateway.snapshot.identity
+        planner = identity.agents.get("planner")
+        assert identity.token_service is not None
+        assert planner is not None
+        for scope, lacking in (("agents:message", "tools:call"), ("tools:call", "agents:message")):
+            async with running.client(identity.token_service.mint(planner, PUBLIC_URL + DESK, (scope,))) as narrow:
+                told = await rpc(narrow, "SendMessage", calling("raw__echo", "x", scope), path=DESK)
+            assert (told.status_code, lacking in told.json()["error"]["message"]) == (403, True)
+            assert 'scope="agents:message tools:call"' in told.headers["www-authenticate"]
+        assert upstream.calls == []
+
+
 @pytest.mark.requirement("a2a.toolset-agents", "a2a.registry-rights")
 async def test_the_registry_shows_it_to_those_who_may_use_it(tmp_path: Path) -> None:
     async with (

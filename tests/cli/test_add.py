@@ -76,6 +76,13 @@ def test_a_server_that_shows_no_tools_is_not_written(capsys: Capsys, world: Path
     assert list(world.parent.glob(".gateway.yaml.*")) == []
 
 
+@pytest.mark.parametrize("program", ["no-such-program", "./missing"])
+def test_a_program_that_is_not_there_is_said_so(capsys: Capsys, world: Path, program: str) -> None:
+    run = Run(capsys, "add", "gone", "--yes", "--", program)
+    assert (run.code, f"there is no program `{program}` here" in run.err) == (1, True)
+    assert "install it first" in run.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

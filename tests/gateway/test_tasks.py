@@ -248,7 +248,7 @@ async def test_an_answer_about_no_task_or_another_is_refused(tmp_path: Path) -> 
         for odd in (b"[]", b'{"taskId":"other"}', b'{"taskId":7}'):
             app.odd["tasks/update"] = app.odd["tasks/cancel"] = odd
             for method in ("tasks/update", "tasks/cancel"):
-                about = {"taskId": task_id, "inputResponses": {}}
+                about: Json = {"taskId": task_id, "inputResponses": {}}
                 assert code_of(await ask(client, method, about)) == "upstream_garbage"
         check_books(await gate.settled())
 

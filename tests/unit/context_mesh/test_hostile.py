@@ -19,6 +19,7 @@ from context_mesh.openapi.members import array, mapping
 from context_mesh.openapi.parse import parse
 from context_mesh.openapi.tool import Tool
 from context_mesh.openapi.tools import Toolbox, make_tools
+from demos.mesh_report import references
 from gateway_policies.refusal import BadRequest
 from support.descriptions import described, input_of
 from support.mutations import SPECS
@@ -28,19 +29,6 @@ JSON: Final = "application/json"
 FILES: Final = sorted(
     path for path in SPECS.rglob("*") if path.suffix in (".json", ".yaml") and not path.name.endswith(".arazzo.yaml")
 )
-
-
-def references(value: object) -> Iterator[str]:
-    for item in array(value):
-        yield from references(item)
-    for name, item in mapping(value).items():
-        if name == "$ref" and isinstance(item, str):
-            yield item
-        elif name in ("properties", "$defs", "patternProperties", "dependentSchemas"):
-            for part in mapping(item).values():
-                yield from references(part)
-        elif name not in ("enum", "const", "default", "examples"):
-            yield from references(item)
 
 
 def assert_sound(toolbox: Toolbox) -> None:

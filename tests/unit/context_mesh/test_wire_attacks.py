@@ -285,3 +285,14 @@ def test_a_part_that_is_declared_json_is_one_part() -> None:
     assert b'filename="pic"\r\nContent-Type: image/png\r\n\r\na\r\n' in body
     assert b'filename="docs"\r\nContent-Type: application/octet-stream\r\n\r\na\r\n' in body
     assert b'name="more"\r\nContent-Type: application/json\r\n\r\n{"a":1}' in body
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [({"a": None}, b'{"a":null,"token":"t"}'), ({"token": "mine"}, b'{"token":"t"}'), ([1], b"[1]")],
+)
+def test_a_credential_of_a_body_takes_the_place_of_what_an_argument_says(value: object, body: bytes) -> None:
+    one = operation("/c", "POST", body=Body(MediaType("application/json", NO_SCHEMA)))
+    placing = Placing(Site(BASE), [Argument("body")])
+    assert plan(one, {"body": value}, placing, [Secret("body", "token", "t")]).body == body
+    assert plan(one, {}, placing, [Secret("body", "token", "t")]).body == b'{"token":"t"}'

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway_policies.acting import denied_to, everyone_behind
 from gateway_policies.bundle import PolicyBundle, compile_bundle
@@ -75,21 +76,21 @@ def test_a_forbid_says_of_whom_it_is() -> None:
 def test_everyone_in_a_chain_must_be_permitted(
     hops: tuple[Hop, ...], tool: Capability, arguments: dict[str, object], outcome: tuple[str, str]
 ) -> None:
-    decided = bundle().decide(replace(call(PLANNER, tool, arguments), principal=acting(*hops)))
+    decided = bundle().decide(structs.replace(call(PLANNER, tool, arguments), principal=acting(*hops)))
     assert (decided.effect, decided.denied_to) == outcome
     assert bundle().decide(call(PLANNER, tool, arguments)).denied_to == ""
 
 
 def test_a_permit_names_the_policies_of_everyone() -> None:
     made = bundle()
-    asked = replace(call(PLANNER, LOG), principal=acting(ANAS, ROBOTS))
+    asked = structs.replace(call(PLANNER, LOG), principal=acting(ANAS, ROBOTS))
     assert made.decide(asked).policies == ("planner-git", "robot-log", "users-log")
     assert made.decide(asked) == made.decide(asked)
 
 
 def test_who_acts_alone_counts_unless_the_operator_says_otherwise() -> None:
     made = bundle(everyone=False)
-    assert made.decide(replace(call(PLANNER, WIPE), principal=acting(ROBOTS))).is_permit
+    assert made.decide(structs.replace(call(PLANNER, WIPE), principal=acting(ROBOTS))).is_permit
     assert made.behind(acting(ROBOTS)) == ()
     assert made.visible(acting(ROBOTS), TOOLS) == [LOG, PUSH, WIPE]
 
@@ -98,8 +99,8 @@ def test_what_one_of_them_does_not_see_is_not_there() -> None:
     made = bundle()
     assert made.visible(acting(ROBOTS), TOOLS) == [LOG, PUSH]
     assert made.visible(acting(ANAS, ROBOTS), TOOLS) == [LOG]
-    hidden = made.decide(replace(call(PLANNER, WIPE), principal=acting(ROBOTS)))
-    shown = made.decide(replace(call(PLANNER, PUSH, {"path": "/etc"}), principal=acting(ROBOTS)))
+    hidden = made.decide(structs.replace(call(PLANNER, WIPE), principal=acting(ROBOTS)))
+    shown = made.decide(structs.replace(call(PLANNER, PUSH, {"path": "/etc"}), principal=acting(ROBOTS)))
     assert (hidden.is_visible, shown.is_visible) == (False, True)
     assert "push below /repo/" in [reason.hint for reason in shown.reasons]
 
@@ -111,8 +112,8 @@ hops = st.lists(st.sampled_from([ROBOTS, ANAS, replace(ANAS, teams=()), replace(
 def test_a_chain_never_widens(hops: list[Hop], tool: Capability, path: str) -> None:
     made = bundle()
     asked = call(PLANNER, tool, {"path": path})
-    chained = made.decide(replace(asked, principal=acting(*hops)))
-    shorter = made.decide(replace(asked, principal=acting(*hops[1:])))
+    chained = made.decide(structs.replace(asked, principal=acting(*hops)))
+    shorter = made.decide(structs.replace(asked, principal=acting(*hops[1:])))
     assert not chained.is_permit or shorter.is_permit
     assert not chained.is_permit or tool in made.visible(acting(*hops), TOOLS)
 
