@@ -16,6 +16,7 @@ from gateway_policies.refusal import TooMuch, Unavailable
 
 CHILD: Final = Path(__file__).with_name("child.py")
 MAX_LINE: Final = 8 * 1024 * 1024
+MAX_ERROR_CHARS: Final = 2_000
 
 Invoke = Callable[[str, Mapping[str, object]], Awaitable[object]]  # raises `CallFailed`
 
@@ -127,15 +128,22 @@ async def _answered(child: asyncio.subprocess.Process, said: Mapping[str, Any], 
     try:
         value = await invoke(str(said["name"]), cast("Mapping[str, object]", said["arguments"]))
     except CallFailed as failed:
-        await _tell(child, {"answer": said["call"], "error": str(failed)})
-    else:
-        await _tell(child, {"answer": said["call"], "value": value})
+        await _tell(child, {"answer": said["call"], "error": str(failed)[:MAX_ERROR_CHARS]})
+        return
+    answer = json.dumps({"answer": said["call"], "value": value}).encode()
+    if len(answer) >= MAX_LINE:
+        answer = json.dumps({"answer": said["call"], "error": "the tool's answer is too large for code"}).encode()
+    await _write(child, answer)
 
 
 async def _tell(child: asyncio.subprocess.Process, message: Mapping[str, object]) -> None:
+    await _write(child, json.dumps(message).encode())
+
+
+async def _write(child: asyncio.subprocess.Process, line: bytes) -> None:
     assert child.stdin is not None
     with contextlib.suppress(ConnectionError):  # who has gone is told nothing
-        child.stdin.write(json.dumps(message).encode() + b"\n")
+        child.stdin.write(line + b"\n")
         await child.stdin.drain()
 
 

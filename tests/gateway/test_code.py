@@ -162,3 +162,21 @@ async def test_a_run_that_waits_for_ever_ends_with_its_children() -> None:
         await running
     assert children() == before
     assert await runner.run("import time\ntime.sleep(1000)\n1 + 1", nothing) == CodeOutcome(2)
+
+
+async def test_an_answer_that_is_too_large_is_told_and_not_waited_for() -> None:
+    async def giant(name: str, arguments: Mapping[str, object]) -> object:
+        del arguments
+        return "x" * 9_000_000 if name == "giant" else "small"
+
+    code = """
+try:
+    await call("giant")
+except RuntimeError as why:
+    told = str(why)
+[told, await call("small")]
+"""
+    outcome = await CodeRunner(CodeLimits(wall_s=30)).run(code, giant)
+    assert outcome == CodeOutcome(["the tool's answer is too large for code", "small"])
+    sent = await CodeRunner(CodeLimits(wall_s=30)).run("await call('a' * 9_000_000)", giant)
+    assert sent.failure == "the sandbox broke off"

@@ -25,6 +25,7 @@ import jsonschema_rs
 from agent_gateway.mesh.approved import Made, make
 from agent_gateway.mesh.sources import from_path
 from context_mesh.openapi.files import BrokenReference
+from context_mesh.openapi.members import mapping
 from context_mesh.openapi.tool import Tool
 from context_mesh.wire.address import Site, filled
 from context_mesh.wire.plan import Placing, Planned, Secret, plan
@@ -41,14 +42,18 @@ WANTED_SHARE: Final = 0.99
 MAX_INLINED: Final = 24  # references inside of one another
 TRIES: Final = 4  # inventions per operation until one fits the tool's own schema
 SMALL_SET: Final = Path(__file__).parents[2] / "specs"
+UNDECLARED: Final = "undeclared member"
 LABELS: Final = (
     ("not invented", "no arguments were invented that fit"),
     ("must not be empty", "an empty object was invented for a path"),
-    (r"header\.Accept-Encoding", "the API names a header that is the gateway's own"),
-    (r'E3011.*"expected":\[\]', "the referee knows no value of its discriminator"),
+    (r"header\.(Accept-Encoding|Content-type)", "the API names a header that is the gateway's own"),
+    (r'E30(11|16).*"expected":\[\]', "the referee knows no value of its discriminator"),
+    (r'E3016.*"path":"query.*"expected":\[\d', "the referee compares the text of a query with numbers"),
+    ("_SWITCH_UPGRADE", "the API switches protocols"),
     (r'E3008.*"path":"body.*Expected type object, got string', "the referee reads no JSON inside of a form"),
     (r"E3007.*Missing required property: (token|grant_type)", "the API wants a credential in its body"),
     (r"404 .*%3C", "the referee has no path with odd characters"),
+    (UNDECLARED, "the description requires a member that it does not declare"),
 )
 """What explains a refusal, by a pattern of its words; what none explains counts against us."""
 
@@ -193,12 +198,20 @@ def _send_all(made: Made, url: str, outcome: Outcome) -> None:
                 outcome.calls -= 1
                 outcome.causes["not judged: the referee itself fails (500)"] += 1
             elif cause:
+                cause = f"{UNDECLARED}, {cause}" if _is_undeclared(cause, tool) else cause
                 label = next((words for pattern, words in LABELS if re.search(pattern, cause)), "")
                 outcome.explained += bool(label)
                 outcome.causes[label or cause.partition(":")[0]] += 1
                 outcome.refused.append(f"{tool.operation.key}: {cause}")
             else:
                 outcome.taken += 1
+
+
+def _is_undeclared(cause: str, tool: Tool) -> bool:
+    """Say whether the referee misses a member of the body that the description requires and says nothing of."""
+    missing = re.search(r'E3007.*"path":"body","message":"Missing required property: ([^"]+)"', cause)
+    body = tool.operation.body
+    return missing is not None and body is not None and missing[1] not in {one.name for one in body.media.fields}
 
 
 def _sent(client: httpx2.Client, tool: Tool, url: str, seed: int, outcome: Outcome) -> str:
@@ -212,7 +225,8 @@ def _sent(client: httpx2.Client, tool: Tool, url: str, seed: int, outcome: Outco
         secrets = [_secret(need.scheme) for need in next((one for one in tool.operation.security if one), ())]
         secrets += [Secret(one.location, one.name, "token") for one in hidden if one.location in _CREDENTIAL_PLACES]
         fields = tool.operation.body.media.fields if tool.operation.body is not None else ()
-        secrets += [Secret("body", one.name, "token") for one in fields if one.is_hidden]
+        hidden_fields = [one for one in fields if one.is_hidden and mapping(one.schema.value).get("type") == "string"]
+        secrets += [Secret("body", one.name, "token") for one in hidden_fields]
         planned = plan(tool.operation, arguments, Placing(Site(url, servers), tool.arguments), secrets)
     except Refusal as refused:
         return f"not planned: {refused.message}"
