@@ -1,7 +1,8 @@
 """Sizes: what keeps a file readable in one go. An exception says why."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from support.sources import PACKAGES, files, shown
@@ -24,10 +25,15 @@ EXCEPTIONS: dict[str, str] = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions(path: Path) -> Iterator[tuple[str, Function]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield f"{shown(path)}::{node.name}", node
+@cache
+def functions(path: Path) -> Sequence[tuple[str, Function]]:
+    """Return every function of a file, methods and inner ones too, under `file::name`."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [
+        (f"{shown(path)}::{node.name}", node)
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def lines_of(node: Function) -> int:

@@ -27,7 +27,8 @@ from agent_gateway.admin.models import (
     UpstreamShown,
     WhoCan,
 )
-from agent_gateway.cli.local import Door, operator_token
+from agent_gateway.cli.door import Door
+from agent_gateway.cli.local import operator_token
 from agent_gateway.cli.session import Failure
 from agent_gateway.config.load import Loaded
 from agent_gateway.identity.keys import SigningKeys

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from agent_gateway import VERSION
 from agent_gateway.cli.arguments import ArgOption, ArgsOption, read_arguments
-from agent_gateway.cli.local import Door, agent_token, resource_named
+from agent_gateway.cli.door import Door
+from agent_gateway.cli.local import agent_token, resource_named
 from agent_gateway.cli.session import Failure, JsonOption, emit, session_of
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.problems import did_you_mean

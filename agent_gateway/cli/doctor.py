@@ -25,7 +25,7 @@ from agent_gateway.config.listeners import Listener
 from agent_gateway.config.load import Loaded, load
 from agent_gateway.config.problems import ConfigErrors
 from agent_gateway.config.upstream_mcp import McpUpstream
-from agent_gateway.listeners.serve import bind
+from agent_gateway.listeners.bind import bind
 from agent_gateway.runtime.books import DataDir
 
 MAX_VERIFIED: Final = 200_000  # records; a longer log is left to `audit verify`

@@ -6,16 +6,11 @@ and nothing here works from elsewhere.
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from agent_gateway.cli.session import Failure
-from agent_gateway.config.listeners import Listener
 from agent_gateway.config.load import Loaded
 from agent_gateway.config.problems import did_you_mean
-from agent_gateway.egress.control_client import MAX_BODY_BYTES, ControlClient, ControlResponse
-from agent_gateway.egress.resolve import EgressRules
 from agent_gateway.identity.agents import Agent, Agents
 from agent_gateway.identity.keys import MAX_TOKEN_LIFE_S, SigningKeys
 from agent_gateway.identity.metadata import Endpoints
@@ -26,9 +21,6 @@ from agent_gateway.identity.throttle import Throttle
 from agent_gateway.identity.token_service import TokenGuards, TokenService, TokenSettings
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.identities import SCOPES, issuer_url, known_agent
-
-ADMIN_TIMEOUT_S: Final = 15.0
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]"}  # noqa: S104 -- what we dial instead
 
 
 def data_dir(loaded: Loaded) -> DataDir:
@@ -115,33 +107,3 @@ def _keys(data: DataDir, *, is_operators: bool) -> SigningKeys:
     except (RingBroken, PermissionError) as error:
         hint = f"run this as the user that runs the gateway: only its owner may read {data.root}"
         raise Failure("the gateway's keys cannot be read", hint=hint) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """A listener of this gateway as it is reached from its own machine: at the bound address, under its public name."""
-
-    listener: Listener
-    timeout_s: float = ADMIN_TIMEOUT_S
-
-    @property
-    def address(self) -> str:
-        """Where it listens, `http://host:port`."""
-        host = _ANY_ADDRESS.get(self.listener.host, self.listener.host)
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.listener.port}"
-
-    async def send(
-        self,
-        method: str,
-        path: str,
-        headers: list[tuple[str, str]],
-        body: bytes = b"",
-        *,
-        max_bytes: int = MAX_BODY_BYTES,
-    ) -> ControlResponse:
-        """Send one request; raises `UpstreamUnreachable` when nobody listens, `UpstreamFailed` for a broken answer."""
-        host = self.listener.url.partition("://")[2].partition("/")[0]
-        rules = EgressRules(allow_private=True)
-        async with ControlClient(rules, timeout_s=self.timeout_s) as client:
-            named = [("host", host), *headers]
-            return await client.send(method, self.address + path, headers=named, body=body, max_bytes=max_bytes)

@@ -12,7 +12,8 @@ import typer
 
 from agent_gateway.bridge.bridge import Bridge
 from agent_gateway.bridge.standard_streams import LineReader, LineWriter
-from agent_gateway.cli.local import Door, agent_token, resource_named
+from agent_gateway.cli.door import Door
+from agent_gateway.cli.local import agent_token, resource_named
 from agent_gateway.cli.session import Failure, session_of
 from agent_gateway.config.load import Loaded
 from agent_gateway.egress.resolve import EgressRules

@@ -9,15 +9,15 @@ import asyncio
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from agent_gateway.listeners.mcp_ask import CallSink
 from agent_gateway.listeners.mcp_carry import require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.mcp_task_ids import own_list
 from agent_gateway.listeners.mcp_tasks import task_now
-from agent_gateway.listeners.reply import send_bytes
 from agent_gateway.stores.task_store import Choice
-from gateway_policies.refusal import Refusal
+from gateway_policies.refusal import Refusal, UpstreamFailed
 from mcp_registry.protocol import envelope, legacy_tasks
 from mcp_registry.protocol.errors import INVALID_PARAMS, ProtocolError
 
@@ -34,12 +34,9 @@ async def list_tasks(request: McpRequest) -> None:
     with gateway.running(inbound.principal, None, reply) as in_charge:
         sink = CallSink(request, reply)
         noted, _ = await gateway.tasks.page(own_list(request), Choice(), after, PAGE_TASKS + 1)
-        shown = await asyncio.gather(
-            *(
-                task_now(request, sink, one.id, legacy_tasks.LIST, counts=at == 0)
-                for at, one in enumerate(noted[:PAGE_TASKS])
-            )
-        )
+        # The first alone: it counts for rates, and a list that is refused asks no upstream.
+        shown = [await _shown(request, sink, one.id, is_first=True) for one in noted[:1]]
+        shown += await asyncio.gather(*(_shown(request, sink, one.id, is_first=False) for one in noted[1:PAGE_TASKS]))
         in_charge.is_done = True
     result: dict[str, object] = {"tasks": [one for one in shown if one is not None]}
     if len(noted) > PAGE_TASKS:
@@ -47,7 +44,14 @@ async def list_tasks(request: McpRequest) -> None:
         result["nextCursor"] = _seal(request, (last.updated_at, last.id))
     body = envelope.response(request.message.id, envelope.write(result))
     gateway.record_list(legacy_tasks.LIST, inbound.principal, inbound.route.name, request.trace_context(), len(body))
-    await send_bytes(inbound.send, 200, body)
+    await reply.finish(body)
+
+
+async def _shown(request: McpRequest, sink: CallSink, task_id: str, *, is_first: bool) -> Raw | None:
+    try:
+        return await task_now(request, sink, task_id, legacy_tasks.LIST, counts=is_first)
+    except UpstreamFailed:
+        return None
 
 
 def _after(request: McpRequest) -> tuple[float, str] | None:

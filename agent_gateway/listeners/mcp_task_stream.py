@@ -5,6 +5,7 @@ asked about now and then as well, as its caller would: decided and recorded, unt
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -19,13 +20,14 @@ from agent_gateway.listeners.mcp_task_ids import Handle, opened
 from agent_gateway.listeners.mcp_tasks import task_now
 from agent_gateway.listeners.reply import Reply
 from gateway_policies.call import Call
-from gateway_policies.refusal import OverRate, Refusal, Unavailable
+from gateway_policies.refusal import OverRate, Refusal, Unavailable, UpstreamFailed
 from mcp_registry.entries import Entry
 from mcp_registry.protocol import envelope, legacy_tasks, tasks
 from mcp_registry.protocol.envelope import RawObject
 
 MIN_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 15.0
+SLOWER: Final = 1.5  # while nothing changes
 MAX_MISSES: Final = 3  # answers without the task; then nothing more is said of it
 
 Say = Callable[[str, RawObject], None]  # a notification for the stream; must not block
@@ -46,6 +48,7 @@ class TaskFollower:
         self._open: dict[str, tuple[Handle, Entry]] = {}
         self._told: dict[str, bytes] = {}
         self._misses: dict[str, int] = {}
+        self._pauses: defaultdict[str, float] = defaultdict(lambda: MIN_PAUSE_S)
         self._taken = asyncio.Event()
 
     def take(self, task_ids: Iterable[str]) -> frozenset[str]:
@@ -75,6 +78,8 @@ class TaskFollower:
 
     async def _run(self) -> None:
         ends: dict[str, Callable[[], None]] = {}
+        due: dict[str, float] = {}  # when to ask about each again
+        now = asyncio.get_running_loop().time
         follow, principal = self._request.inbound.gateway.subscriptions.follow, self._request.inbound.principal
         try:
             while True:
@@ -84,9 +89,12 @@ class TaskFollower:
                         pushed = partial(self._pushed, task_id)
                         ends[task_id] = follow(principal, handle.upstream, handle.native, pushed)
                 self._taken.clear()
-                pauses = [await self._look(task_id) for task_id in sorted(self._open)]
+                for task_id in sorted(self._open):
+                    if task_id in self._open and due.get(task_id, 0.0) <= now():
+                        due[task_id] = now() + await self._look(task_id)
+                until = [due[task_id] for task_id in self._open if task_id in due]
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(pauses) if pauses else None):
+                    async with asyncio.timeout_at(min(until) if until else None):
                         await self._taken.wait()
         finally:
             for end in ends.values():
@@ -96,7 +104,7 @@ class TaskFollower:
         """Ask about a task, tell it if it changed, and return for how long to leave it alone."""
         try:
             task = await task_now(self._request, self._sink, task_id, self._operation)
-        except (OverRate, Unavailable):
+        except (OverRate, Unavailable, UpstreamFailed):
             return MAX_PAUSE_S
         if task is None:
             self._misses[task_id] = self._misses.get(task_id, 0) + 1
@@ -104,10 +112,11 @@ class TaskFollower:
                 self._open.pop(task_id, None)
             return MAX_PAUSE_S
         self._misses.pop(task_id, None)
+        before = self._told.get(task_id)
         self._tell(task_id, task)
-        wish = _WISH.decode(task)
-        ms = wish.modern if isinstance(wish.modern, int | float) else wish.legacy
-        return min(MAX_PAUSE_S, max(MIN_PAUSE_S, ms / 1000)) if isinstance(ms, int | float) else MAX_PAUSE_S
+        has_changed = self._told.get(task_id) != before
+        self._pauses[task_id] = _wish_s(task) if has_changed else self._pauses[task_id] * SLOWER
+        return min(MAX_PAUSE_S, self._pauses[task_id])
 
     def _pushed(self, task_id: str, params: Raw) -> None:
         """Take what the upstream tells of a task by itself."""
@@ -136,6 +145,13 @@ class TaskFollower:
             self._say(tasks.CHANGED if self._request.era == "modern" else legacy_tasks.CHANGED, members)
             if tasks.read_task(task).status in tasks.TERMINAL:
                 del self._open[task_id]
+
+
+def _wish_s(task: Raw) -> float:
+    """Return how long its upstream wishes a task to be left alone."""
+    wish = _WISH.decode(task)
+    ms = wish.modern if isinstance(wish.modern, int | float) else wish.legacy
+    return max(MIN_PAUSE_S, ms / 1000) if isinstance(ms, int | float) else MIN_PAUSE_S
 
 
 class _Wish(msgspec.Struct):

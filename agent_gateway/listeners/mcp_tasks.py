@@ -25,7 +25,7 @@ from agent_gateway.ports import McpUpstream, UpstreamAnswer, UpstreamRequest
 from agent_gateway.upstreams.http_exchange import garbage
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
-from gateway_policies.refusal import OverRate, Refusal, Unavailable
+from gateway_policies.refusal import OverRate, Refusal, Unavailable, UpstreamFailed
 from mcp_registry.entries import Entry
 from mcp_registry.protocol import envelope, legacy_tasks, results, tasks
 from mcp_registry.protocol.errors import MISSING_REQUIRED_CLIENT_CAPABILITY, ProtocolError, translate_error
@@ -82,7 +82,7 @@ async def task_now(
     operation  what this asking is recorded as
     counts     whether it counts for rates
 
-    Raises `OverRate` and `Unavailable`.
+    Raises `OverRate`, `Unavailable` and `UpstreamFailed`: another time it may tell.
     """
     gateway = request.inbound.gateway
     asked = {tasks.TASK_ID: Raw(envelope.write(task_id))}
@@ -96,7 +96,7 @@ async def task_now(
         begun = about_task(request, Followed(*opened(request, task_id)), sink, operation)
         begun.exchange.is_rated = not counts
         await run(gateway.services, gateway.snapshot, begun.exchange, begun.call, begun.sent.forward)
-    except (OverRate, Unavailable):
+    except (OverRate, Unavailable, UpstreamFailed):
         raise
     except Refusal:
         return None

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from agent_gateway.listeners.bind import BACKLOG
 from agent_gateway.listeners.body import AsgiApp
 from agent_gateway.listeners.deadlines import EdgeLimits, EdgeProtocol, Refused, protocol_with, sweep
 from agent_gateway.listeners.fast_protocol import fast_protocol
 from agent_gateway.runtime.gateway import Gateway
 
 _SWEEP_EVERY_S = 1.0
-_BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket; port 0 takes a free one. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
 def _server(listener: Listener) -> _Server:
     base = EdgeProtocol if listener.fast_for is None else fast_protocol(listener.fast_for)
     config = uvicorn.Config(
@@ -74,7 +59,7 @@ def _server(listener: Listener) -> _Server:
         timeout_keep_alive=listener.idle_timeout_s,
         timeout_graceful_shutdown=listener.drain_timeout_s,
         limit_concurrency=listener.max_connections,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
     return _Server(config)
 

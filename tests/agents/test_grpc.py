@@ -23,7 +23,7 @@ from agent_gateway.runtime.worker import working
 from support.agent_scenes import POLICY, V1, agents_behind, caller, token_for
 from support.agent_servers import AgentServer, start_agent
 from support.gateways import PUBLIC_URL, TestGateway
-from support.processes import process
+from support.processes import Process, process
 from support.raw_upstream import answer, definition, raw_upstream, saying, text
 from support.running import free_ports
 from support.scenes import check_books, of_kind, world
@@ -177,32 +177,41 @@ async def test_a_card_names_address_and_tenant_where_grpc_is_served(tmp_path: Pa
         }  # fmt: skip
 
 
-@pytest.mark.requirement("a2a.grpc", "a2a.peers")
-async def test_the_sdks_client_finds_it_by_the_card_and_speaks_to_a_gateway_of_its_own(tmp_path: Path) -> None:
+async def found_by_card(gate: Process, path: str, binding: str, request: a2a_pb2.SendMessageRequest) -> str:
+    """Have the SDK's client find an agent by its card, speak to it in a binding, and return what it was told last."""
+    bearer = {"authorization": f"Bearer {await gate.fetch_token(path=path)}"}
+    async with httpx.AsyncClient(headers=bearer, timeout=60) as http:
+        url = f"http://127.0.0.1:{gate.port}{path}"
+        card = await A2ACardResolver(http, url).get_agent_card(http_kwargs={"headers": V1})
+        settings = ClientConfig(
+            httpx_client=http,
+            grpc_channel_factory=grpc.aio.insecure_channel,
+            supported_protocol_bindings=[binding],
+            use_client_preference=True,
+        )
+        client = ClientFactory(settings).create(card)
+        context = ClientCallContext(service_parameters=bearer)
+        events = [one async for one in client.send_message(request, context=context)]
+        await client.close()
+    return str(events)
+
+
+@pytest.mark.requirement("a2a.grpc", "a2a.peers", "a2a.toolset-agents")
+async def test_the_sdks_client_speaks_to_agents_and_toolsets_of_a_gateway_in_every_binding(tmp_path: Path) -> None:
     """A gateway process, for its event loop is not the one of tests."""
     [port] = free_ports(1)
     with anyio.fail_after(120), start_agent() as agent:
-        async with process(tmp_path, world([agent.entry("worker")])) as gate:
+        entry = agent.entry("worker", ", as_tools: true")
+        async with process(tmp_path, world([entry], "toolsets:\n  desk: {agent: {}}\n")) as gate:
             config = tmp_path / "gateway.yaml"
             config.write_text(config.read_text().replace("listeners:\n", f"listeners:\n  grpc: {{port: {port}}}\n", 1))
             (tmp_path / "main.cedar").write_text(POLICY)
             await gate.start()
-            token = await gate.fetch_token(path="/a2a/worker")
-            bearer = {"authorization": f"Bearer {token}"}
-            async with httpx.AsyncClient(headers=bearer, timeout=60) as http:
-                url = f"http://127.0.0.1:{gate.port}/a2a/worker"
-                card = await A2ACardResolver(http, url).get_agent_card(http_kwargs={"headers": V1})
-                settings = ClientConfig(
-                    httpx_client=http,
-                    grpc_channel_factory=grpc.aio.insecure_channel,
-                    supported_protocol_bindings=["GRPC"],
-                    use_client_preference=True,
-                )
-                client = ClientFactory(settings).create(card)
-                context = ClientCallContext(service_parameters=bearer)
-                request = said("do it", "")
-                events = [one async for one in client.send_message(request, context=context)]
-                assert "TASK_STATE_COMPLETED" in str(events[-1]), events
-                await client.close()
+            for binding in ("GRPC", "JSONRPC", "HTTP+JSON"):
+                told = await found_by_card(gate, "/a2a/worker", binding, said(f"do {binding}", ""))
+                assert "TASK_STATE_COMPLETED" in told, binding
+                data = {"tool": "worker__draft", "arguments": {"message": f"do a draft for {binding}"}}
+                told = await found_by_card(gate, "/a2a/desk", binding, said(binding, "", parts=[{"data": data}]))
+                assert (f"a draft for {binding}" in told, "TASK_STATE_COMPLETED" in told) == (True, True), told
             assert await gate.stop() == 0
             check_books(gate.records())

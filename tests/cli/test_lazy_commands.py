@@ -19,6 +19,7 @@ try:
 finally:
     sys.stderr.write(" ".join(sys.modules))
 """
+IMPORTING = "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); import "
 COMMAND_MODULES = frozenset(f"agent_gateway.cli.{one.module}" for one in COMMANDS.values())
 
 
@@ -56,8 +57,14 @@ def test_completion_imports_no_command() -> None:
     assert (set(sys.modules) - before) & COMMAND_MODULES == set()
 
 
+def test_who_only_looks_after_workers_imports_none_of_what_they_are_made_of() -> None:
+    _, imported = run(IMPORTING + "agent_gateway.cli.up")
+    assert "agent_gateway.runtime.supervisor" in imported
+    assert imported.isdisjoint({"agent_gateway.runtime.worker", "agent_gateway.pipeline.run", "cedarpy", "uvicorn"})
+
+
 def test_a_gateway_starts_without_what_few_gateways_need() -> None:
-    _, imported = run("import sys\nimport agent_gateway.cli.up\nsys.stderr.write(' '.join(sys.modules))")
+    _, imported = run(IMPORTING + "agent_gateway.cli.up_alone")
     assert "agent_gateway.runtime.worker" in imported
     assert imported.isdisjoint({"a2a", "agent_gateway.admin.api", "fastapi", "mcp", "mcp_types", "opentelemetry"})
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from agent_gateway.listeners.bind import bind
 from agent_gateway.listeners.deadlines import EdgeLimits
-from agent_gateway.listeners.serve import Listener, bind, serving
+from agent_gateway.listeners.serve import Listener, serving
 
 LIMITS = EdgeLimits(header_timeout_s=0.2, body_timeout_s=0.2, write_timeout_s=1, header_bytes=4096)
 FLOOD = 64 * 1024 * 1024

@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 RUN = Path(__file__).with_name("prefork_run.py")
-GATEWAY = ("agent_gateway.cli.main", "agent_gateway.cli.up", "agent_gateway.cli.stdio")
+GATEWAY = ("agent_gateway.cli.main", "agent_gateway.cli.up", "agent_gateway.cli.up_alone", "agent_gateway.cli.stdio")
 MAX_ASKED = 1 << 20  # bytes of argv, environment and folder
 
 Program = tuple[str, ...]

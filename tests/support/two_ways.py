@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from agent_gateway.listeners.bind import bind
 from agent_gateway.listeners.deadlines import EdgeLimits
-from agent_gateway.listeners.serve import Listener, bind, serving
+from agent_gateway.listeners.serve import Listener, serving
 from support.gateways import META, TestGateway
 
 EDGE = EdgeLimits(header_timeout_s=30, body_timeout_s=30, write_timeout_s=30)
