@@ -9,7 +9,7 @@ from typing import TypeVar
 import psutil
 
 from demos import processes
-from demos.agents import Agent, Answer, connected
+from demos.agents import Agent, Answer, Person, connected
 from demos.processes import Running
 from demos.stage import Stage
 from demos.story import Story
@@ -57,6 +57,8 @@ async def play(scene: Scene) -> None:
         await _denied_by_policy(scene, releaser)
         await _denied_for_arguments(scene, planner)
         await _hidden_is_unknown(scene.story, planner)
+        await _a_person_is_asked(scene, releaser)
+        await _prompts_and_resources(scene.story, planner, releaser)
         await _purse(scene, planner)
         await _a_child_dies(scene, planner)
         await _a_server_stops(scene, planner)
@@ -139,6 +141,38 @@ async def _hidden_is_unknown(story: Story, planner: Agent) -> None:
     same = same and (hidden.code, hidden.hint, hidden.call) == (unknown.code, unknown.hint, unknown.call)
     refused = hidden.code == "not_found"
     story.check("a hidden tool and an unknown one get the same answer", holds=same and refused, seen=(hidden, unknown))
+
+
+async def _a_person_is_asked(scene: Scene, releaser: Agent) -> None:
+    story, title = scene.story, "Relativity"
+    story.step("A server asks the person behind the agent")
+    for mode in ("auto", "legacy"):
+        person = Person("Ana")
+        async with connected(scene.stage, "releaser", mode=mode, person=person) as asking:
+            lent = await asking.call("library__borrow", title=title)
+            story.show(f"{asking.version}: {' '.join(person.asked)} → {lent.text}")
+            answered = lent.is_ok and "lent to Ana" in lent.text and person.asked == ["In whose name?"]
+            story.check(
+                f"in {asking.version} the question came through and the answer went back", holds=answered, seen=lent
+            )
+    nobody = await releaser.call("library__borrow", title=title)
+    _show(story, nobody)
+    told = nobody.code == "-32021"
+    story.check("a client that declares nothing is told what it lacks, and is not asked", holds=told, seen=nobody)
+
+
+async def _prompts_and_resources(story: Story, planner: Agent, releaser: Agent) -> None:
+    story.step("Prompts and resources are governed like tools")
+    prompt = await releaser.prompt("library__review", title="Relativity")
+    shelf = await releaser.read("library://shelf")
+    story.show((prompt.text, shelf.text.replace("\n", ", ")))
+    story.check("releaser gets a prompt", holds=prompt.is_ok and "Relativity" in prompt.text, seen=prompt)
+    story.check("releaser reads a resource", holds=shelf.is_ok and "Silent Spring" in shelf.text, seen=shelf)
+    hidden = [await planner.prompt("library__review", title="x"), await planner.read("library://shelf")]
+    unknown = [await planner.prompt("library__nothing", title="x"), await planner.read("library://nothing")]
+    refused = all(not one.is_ok and not one.text for one in (*hidden, *unknown))
+    alike = [one.code for one in hidden] == [one.code for one in unknown]
+    story.check("for planner there is neither, nor a sign of them", holds=refused and alike, seen=(hidden, unknown))
 
 
 async def _purse(scene: Scene, planner: Agent) -> None:

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import httpx2
 from mcp import Client, MCPError
+from mcp.client import ClientRequestContext
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
-from mcp_types import TextContent
+from mcp_types import ElicitRequestParams, ElicitResult, TextContent, TextResourceContents
 
 from demos.stage import Stage
 
@@ -88,6 +89,23 @@ class Agent:
             if cursor is None:
                 return Listed(tuple(names), str((page.meta or {}).get(DEGRADED, "")))
 
+    async def prompt(self, name: str, /, **arguments: str) -> Answer:
+        """Get a prompt; its messages, a line each."""
+        try:
+            result = await self.client.get_prompt(name, arguments)
+        except MCPError as error:
+            return refusal(error)
+        said = [message.content.text for message in result.messages if isinstance(message.content, TextContent)]
+        return Answer(text="\n".join(said))
+
+    async def read(self, uri: str) -> Answer:
+        """Read a resource."""
+        try:
+            result = await self.client.read_resource(uri)
+        except MCPError as error:
+            return refusal(error)
+        return Answer(text="\n".join(one.text for one in result.contents if isinstance(one, TextResourceContents)))
+
     async def call(self, tool: str, /, **arguments: Any) -> Answer:
         """Call a tool; a refusal is an answer too."""
         try:
@@ -110,11 +128,27 @@ def refusal(error: MCPError) -> Answer:
     )
 
 
+@dataclass(slots=True)
+class Person:
+    """The person behind an agent: answers what servers ask with a name, and remembers the questions."""
+
+    name: str
+    asked: list[str] = field(default_factory=list[str])
+
+    async def answer(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        del context
+        self.asked.append(params.message)
+        return ElicitResult(action="accept", content={"name": self.name})
+
+
 @asynccontextmanager
-async def connected(stage: Stage, name: str, *, mode: str = "auto", path: str = "/mcp") -> AsyncGenerator[Agent]:
+async def connected(
+    stage: Stage, name: str, *, mode: str = "auto", path: str = "/mcp", person: Person | None = None
+) -> AsyncGenerator[Agent]:
     """Connect as a configured agent that knows the endpoint, its name and its secret, and nothing else.
 
-    mode  `auto` finds out what the server speaks, `legacy` shakes hands as before 2026
+    mode    `auto` finds out what the server speaks, `legacy` shakes hands as before 2026
+    person  answers what servers ask; None: nobody does, and the client says so
     """
     wallet, trail = Wallet(), list[str]()
 
@@ -125,7 +159,9 @@ async def connected(stage: Stage, name: str, *, mode: str = "auto", path: str = 
     way_in = ClientCredentialsOAuthProvider(stage.url + path, wallet, name, stage.secret(name), issuer=stage.url)
     http = httpx2.AsyncClient(auth=way_in, timeout=TIMEOUT_S, trust_env=False, event_hooks={"response": [note]})
     try:
-        async with http, Client(streamable_http_client(stage.url + path, http_client=http), mode=mode) as client:
+        transport = streamable_http_client(stage.url + path, http_client=http)
+        ask = None if person is None else person.answer
+        async with http, Client(transport, mode=mode, elicitation_callback=ask) as client:
             yield Agent(name, client, wallet, trail)
     except BaseExceptionGroup as group:
         raise alone(group) from None

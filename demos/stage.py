@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ def config_text(stage: Stage, time: list[str], git: list[str]) -> str:
         "DATA_PORT": str(stage.ports.data),
         "ADMIN_PORT": str(stage.ports.admin),
         "TIME_COMMAND": json.dumps([*time, "--local-timezone", "UTC"]),
+        "LIBRARY_COMMAND": json.dumps([sys.executable, str(HERE / "library.py")]),
         "GIT_COMMAND": json.dumps([*git, "--repository", str(stage.repository)]),
         "EXCEL_URL": f"http://127.0.0.1:{stage.ports.tap}/mcp",
     }

@@ -52,6 +52,7 @@ class Session:
     """One handshake; `id` is empty when the upstream keeps no sessions.
 
     log_level  the least severe level it was told to send so far; None: none
+    owner      whose it is
     running    the requests that run in it, by our ids
     standing   its standing stream, once somebody needs it
     """
@@ -59,6 +60,7 @@ class Session:
     id: str
     info: ServerInfo
     credentials: Headers
+    owner: Owner = ()
     inflight: int = 0
     used_at: float = 0.0
     log_level: str | None = None
@@ -82,6 +84,7 @@ class LegacySessions:
         self._next_id = next_id
         self._standing = 0
         self._lists: set[Heard] = set()  # who wants to hear that a list changed, whoever's session says it
+        self._watching: dict[Owner, set[Heard]] = {}  # who watches a resource, whichever of its sessions says it
         self._open = PerOwner(
             self._begin,
             self._let_go,
@@ -127,10 +130,16 @@ class LegacySessions:
         owner = self._settings.owner(wanted.principal)
         if wanted.lists:
             self._lists.add(heard)
+        if wanted.uris:
+            self._watching.setdefault(owner, set()).add(heard)
         try:
             await self._listen(owner, wanted, heard, credentials)
         finally:
             self._lists.discard(heard)
+            if wanted.uris:
+                self._watching[owner].discard(heard)
+                if not self._watching[owner]:
+                    del self._watching[owner]
 
     async def _listen(self, owner: Owner, wanted: Listen, heard: Heard, credentials: Headers) -> None:
         while True:
@@ -158,8 +167,8 @@ class LegacySessions:
     def _changed(self, session: Session, method: str, params: Raw | None) -> None:
         """Tell who listens, be it said on the standing stream or on that of a call: some servers do that."""
         of_session: set[Heard] = set() if session.standing is None else session.standing.listeners
-        of_lists: set[Heard] = set() if method == UPDATED else self._lists
-        for heard in of_session | of_lists:
+        of_others = self._watching.get(session.owner, set()) if method == UPDATED else self._lists
+        for heard in of_session | of_others:
             heard(method, params)
 
     async def _ask_in(self, session: Session, method: str, uri: str) -> None:
@@ -253,7 +262,7 @@ class LegacySessions:
         response = await self._http.send(self._post(session, speak.set_level(id_raw, level)), timeout_s=timeout_s)
         await receive(response, id_raw, Inbox(id_raw, NOBODY, 0), self._settings.limits)
 
-    async def _begin(self, _: Owner, credentials: Headers, capabilities: bytes) -> Session:
+    async def _begin(self, owner: Owner, credentials: Headers, capabilities: bytes) -> Session:
         timeout_s = self._settings.timeouts.open_s
         id_raw = self._next_id()
         speaker = Speaker(speak.GATEWAY.info, Raw(capabilities))
@@ -276,7 +285,7 @@ class LegacySessions:
                 answer_of(reply)
                 raise UpstreamFailed("the upstream refuses the handshake", code="upstream_garbage")
             info = speak.server_info("legacy", probe.version, probe.result)
-            session = Session(_session_id(reply), info, credentials)
+            session = Session(_session_id(reply), info, credentials, owner)
             await self._tell(session, outbound.INITIALIZED)
             if capabilities != NO_CAPABILITIES:
                 await self._open_for_questions(session)

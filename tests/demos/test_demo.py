@@ -101,7 +101,7 @@ def staged(folder: Path) -> Stage:
 def test_the_configuration_of_the_demonstration_loads_without_a_word(tmp_path: Path) -> None:
     loaded = load(staged(tmp_path).config, needs_secrets=True)
     assert loaded.findings == ()
-    assert set(loaded.config.upstreams) == {"time", "git", "excel"}
+    assert set(loaded.config.upstreams) == {"time", "git", "excel", "library"}
     assert loaded.config.upstreams["excel"].url == "http://127.0.0.1:9001/mcp"
 
 

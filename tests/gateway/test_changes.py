@@ -141,6 +141,26 @@ async def test_a_resource_that_changes_is_told_to_who_watches_it(
         check_books(await gate.settled())
 
 
+@pytest.mark.requirement("mcp.changes.resources")
+async def test_a_server_that_tells_only_the_session_that_changed_something_is_heard_all_the_same(
+    tmp_path: Path, servers: dict[str, HttpServer]
+) -> None:
+    touch = {"name": "touch", "arguments": {"uri": "note://one"}}
+    async with (
+        behind(tmp_path, servers, "legacy") as gate,
+        gate.client(gate.token("planner", "/servers/up/mcp")) as client,
+    ):
+        # What it declares gives it a session of its own at the upstream, beside the one in which resources are watched.
+        session = await initialize(client, "/servers/up/mcp", {"elicitation": {}})
+        await legacy(client, session, "resources/subscribe", {"uri": "note://one"}, path="/servers/up/mcp")
+        async with listening(client, session) as ear:
+            while not ear.of(UPDATED):
+                await legacy(client, session, "tools/call", touch, path="/servers/up/mcp")
+                with anyio.move_on_after(0.2):
+                    await ear.until(UPDATED)
+            assert ear.of(UPDATED)[0]["params"] == {"uri": "note://one"}
+
+
 @pytest.mark.requirement("mcp.changes.lists")
 @pytest.mark.parametrize("name", ["modern", "legacy", "stdio"])
 async def test_a_tool_that_appears_is_told_and_listed(

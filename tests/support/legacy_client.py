@@ -9,9 +9,12 @@ LEGACY_VERSION = "2025-11-25"
 _HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 
 
-async def initialize(client: httpx2.AsyncClient, path: str = "/mcp") -> str:
+async def initialize(
+    client: httpx2.AsyncClient, path: str = "/mcp", capabilities: Mapping[str, object] | None = None
+) -> str:
     """Open a session and return its id."""
-    params = {"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    info = {"name": "test", "version": "1"}
+    params = {"protocolVersion": LEGACY_VERSION, "capabilities": capabilities or {}, "clientInfo": info}
     body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
     response = await client.post(path, content=msgspec.json.encode(body), headers=_HEADERS)
     assert response.status_code == 200, response.text
