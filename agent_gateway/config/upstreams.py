@@ -85,7 +85,7 @@ class DiscoverAuth(Section):
     client_key: Secret | None = None
     """Its private key in PEM, by reference, in place of a secret."""
     assertion: Secret | None = None
-    """The token that says who the workload is, by reference, for `jwt_bearer`. A file is followed as it changes."""
+    """The token of a workload, by reference, for `jwt_bearer`; it goes to `issuer` alone. A file is followed."""
     scope: Label | None = None
     """Scopes to ask for, separated by blanks. Default: those that the upstream asks for, or else offers."""
     redirect_port: int = Field(default=0, ge=0, le=65535)
@@ -104,6 +104,8 @@ class DiscoverAuth(Section):
             raise refuse("a secret needs the `issuer` that it is for", "or else the upstream says who gets it")
         if (self.grant == "jwt_bearer") != (self.assertion is not None):
             raise refuse("`assertion` belongs to `grant: jwt_bearer`", "write both, or neither")
+        if self.assertion is not None and self.issuer is None:
+            raise refuse("an assertion needs the `issuer` that it is for", "or else the upstream says who gets it")
         return self
 
 

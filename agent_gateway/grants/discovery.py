@@ -81,7 +81,7 @@ def _resource_places(url: str, challenge: Challenge) -> list[str]:
 
 def _resource(document: Mapping[str, object], url: str) -> Resource:
     name = text(document, "resource")
-    if not _covers(name, url):
+    if not covers(name, url):
         raise UpstreamFailed("the upstream's metadata is that of another resource", code="resource_mismatch")
     issuers = _listed(document, "authorization_servers")[:MAX_ISSUERS]
     if not issuers:
@@ -89,7 +89,7 @@ def _resource(document: Mapping[str, object], url: str) -> Resource:
     return Resource(name, issuers, scopes_of(_listed(document, "scopes_supported")))
 
 
-def _covers(name: str, url: str) -> bool:
+def covers(name: str, url: str) -> bool:
     """Whether a resource identifier is that of `url`, or of a path above it on the same origin."""
     try:
         parts, wanted = urlsplit(name), urlsplit(url)

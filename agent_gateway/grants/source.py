@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from agent_gateway.grants.challenge import Challenge, read_challenge, scopes_of
 from agent_gateway.grants.client import Client
-from agent_gateway.grants.discovery import Resource, find_resource, find_server
+from agent_gateway.grants.discovery import Resource, covers, find_resource, find_server
 from agent_gateway.grants.store import Grant, GrantStore
 from agent_gateway.grants.tokens import JWT_BEARER, Asking, GrantRefused, Tokens, ask, refreshed
 from agent_gateway.grants.web import Web
@@ -192,7 +192,9 @@ class GrantSource:
             self._take(grant.tokens)
 
     def _is_ours(self, grant: Grant) -> bool:
-        return not self._settings.issuer or grant.issuer == self._settings.issuer
+        # INVARIANT: a token goes to what it was granted for, also when an upstream's name comes to mean another host.
+        is_for_us = covers(grant.resource, self._settings.url)
+        return is_for_us and self._settings.issuer in ("", grant.issuer)
 
     def _take(self, tokens: Tokens) -> None:
         self._tokens = tokens

@@ -200,6 +200,7 @@ def test_a_url_that_can_be_read_two_ways_or_holds_a_secret_is_refused(tmp_path: 
                 ", client_id: a, client_secret: 'env:PLANNER_SECRET'",
                 ", client_key: 'env:PLANNER_SECRET', grant: authorization_code",
                 ", grant: jwt_bearer",
+                ", grant: jwt_bearer, assertion: 'env:PLANNER_SECRET'",
                 ", assertion: 'env:PLANNER_SECRET', grant: authorization_code",
             )
         ),

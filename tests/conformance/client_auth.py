@@ -51,9 +51,8 @@ async def _auth(url: str, scenario: str, context: Mapping[str, Any]) -> tuple[st
         auth = f"{{kind: discover, client_id: {context['client_id']}, client_key: 'file:client.pem'}}"
         return auth, {"client__pem": context["private_key_pem"]}
     if "valid_jwt" in context:
-        return "{kind: discover, grant: jwt_bearer, assertion: 'file:workload.jwt'}", {
-            "workload__jwt": context["valid_jwt"]
-        }
+        auth = f"{{kind: discover, grant: jwt_bearer, issuer: '{await _issuer(url)}', assertion: 'file:workload.jwt'}}"
+        return auth, {"workload__jwt": context["valid_jwt"]}
     if "client_secret" in context:
         grant = "client_credentials" if "client-credentials" in scenario else "authorization_code"
         issuer = context.get("issuer") or await _issuer(url)

@@ -85,7 +85,8 @@ async def test_a_key_proves_the_gateway_to_the_issuer_and_to_nobody_else(tmp_pat
 async def test_a_workload_s_token_is_handed_over_as_its_file_has_it(tmp_path: Path) -> None:
     with anyio.fail_after(60):
         async with protected() as up:
-            config = world([entry(up, "grant: jwt_bearer, assertion: 'file:upstream.secret'")])
+            auth = f"grant: jwt_bearer, assertion: 'file:upstream.secret', issuer: '{up.auth.issuer}'"
+            config = world([entry(up, auth)])
             async with (
                 gateway(tmp_path, config, **files()) as front,
                 front.client(front.token("planner")) as client,
@@ -321,3 +322,20 @@ async def test_a_grant_that_was_withdrawn_asks_for_a_person(tmp_path: Path) -> N
             clock.now += 55
             refused = await call(client, "up__do")
             assert refused["error"]["data"]["agent-gateway/refusal"]["code"] == "login_required"
+
+
+@pytest.mark.requirement("upstream.login")
+async def test_a_grant_does_not_follow_the_name_of_an_upstream_to_another_host(tmp_path: Path) -> None:
+    clock = FakeClock(1e9)
+    with anyio.fail_after(60):
+        async with (
+            protected(listing=("read",)) as up,
+            protected() as other,
+            gateway(tmp_path, world([entry(other, "grant: authorization_code")]), clock, **files()) as front,
+            front.client(front.token("planner")) as client,
+        ):
+            settings = settings_of(front, up)  # what `up` was when somebody granted access to it
+            await login(settings, web_of(settings, allow_private=True), clock, follow)
+            await front.worker.keeper.refresh(front.worker.gateway)
+            assert "error" in await call(client, "up__do")
+            assert {*other.seen} == {""}
