@@ -42,7 +42,7 @@ def with_upstream(text: str, name: str, entry: Mapping[str, object]) -> str:
 def without_upstream(text: str, name: str) -> str:
     """Return `text` without the lines of the upstream `name`; raises `CannotAdd` when that would touch more.
 
-    Comments and blank lines behind the entry stay. The last upstream goes with `upstreams` itself.
+    Comments and blank lines behind the entry stay. An upstream that is alone is left where it is.
     """
     document = _read(_yaml(), text)
     before: dict[str, Any] = _plain(document)

@@ -376,3 +376,23 @@ def test_a_block_that_somebody_changed_removes_nothing(tmp_path: Path) -> None:
         with pytest.raises(BadRequest, match="was changed"):
             ending(here.loaded, "api")
         assert here.texts == texts
+
+
+async def test_a_gateway_that_looks_when_half_is_written_goes_on_as_before(tmp_path: Path) -> None:
+    policy = "permit (principal, action, resource);"
+    async with world(tmp_path, policy=policy) as here:
+        here.change_description()
+        change = here.start()
+        (rules, _, ruled), (path, plain, entered) = change.files
+        path.write_text(plain)
+        assert (rules.read_text(), await here.reload()) == (ruled, False)
+        assert set(await here.tools("seller")) == set(await here.tools("tester")) == {"api__alpha", "api__beta"}
+        path.write_text(entered)
+        assert await here.reload()
+        path.write_text(plain)
+        assert not await here.reload()
+        assert set(await here.tools("seller")) == {"api__alpha", "api__beta"}
+        assert set(await here.tools("tester")) == {"api-next__alpha", "api__beta"}
+        end(ending(here.loaded, "api"))
+        assert await here.reload()
+        assert set(await here.tools("tester")) == {"api__alpha", "api__beta"}
