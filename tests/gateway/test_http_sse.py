@@ -259,6 +259,26 @@ async def test_the_end_of_the_stream_is_the_end_of_its_session_and_of_what_runs(
             assert (len(inside.posted), len(inside.sessions), inside.streams.total) == (0, 0, 0)
 
 
+@pytest.mark.requirement("mcp.http-sse")
+async def test_what_is_posted_and_not_answered_yet_is_bounded_in_bytes(tmp_path: Path) -> None:
+    gate = Gate()
+    with anyio.fail_after(60):
+        async with (
+            raw_upstream({"wait": gate}) as up,
+            gateway(tmp_path, world([up.entry()]), lambda: 1e9, ON, **FILES) as front,
+            front.client(front.token("planner")) as client,
+            opened(client) as stream,
+        ):
+            await stream.initialize()
+            large = {"name": "raw__wait", "arguments": {"pad": "x" * 3_900_000}}
+            taken = [await stream.post(legacy_body("tools/call", large, number)) for number in range(6)]
+            assert [one.status_code for one in taken] == [202] * 4 + [429] * 2
+            gate.opened.set()
+            assert {(await stream.next())["id"] for _ in range(4)} == set(range(4))
+            small: dict[str, Any] = {"name": "raw__wait", "arguments": {}}
+            assert "result" in await stream.ask("tools/call", small, 9)
+
+
 @pytest.mark.requirement("mcp.http-sse.end")
 async def test_a_cancelled_call_is_not_answered_and_the_stream_goes_on(tmp_path: Path) -> None:
     gate = Gate()
