@@ -124,11 +124,15 @@ def test_every_error_is_caught_by_name_except_at_the_walls() -> None:
 
 
 def is_broad(handler: ast.ExceptHandler) -> bool:
-    """Say whether a handler takes any error and does not raise it again."""
+    """Say whether a handler takes any error and raises it neither again nor as the cause of another."""
     names = (
         {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else {"Exception"}
     )
-    raises_again = any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
+    raises_again = any(
+        isinstance(node, ast.Raise)
+        and (node.exc is None or (isinstance(node.cause, ast.Name) and node.cause.id == handler.name))
+        for node in ast.walk(handler)
+    )
     return not names.isdisjoint({"Exception", "BaseException"}) and not raises_again
 
 

@@ -357,19 +357,19 @@ class FastCall(Sending):
         """A fault of our own: close the books, tell the operator, answer."""
         refusal = fault()
         exchange, gateway = self._exchange, self._gateway
-        if exchange is not None and exchange.call is not None and not exchange.was_sent and not exchange.is_settled:
-            self._refuse(refusal)
-            return
-        if exchange is not None:
-            settle(gateway.services, exchange)
+        if exchange is not None and exchange.call is not None:
+            if not exchange.was_sent and not exchange.is_settled:
+                return self._refuse(refusal)
+            settle(gateway.services, exchange)  # as lost, unless it is known better
+            return self._show_refusal(refusal)
         if self._over:
-            return
+            return None
         form = errors.wire_form(refusal)
         route, principal = self.head.route, self.head.principal
         origin = records.Origin(route.name if route else "", self._line.peer)
         gateway.record_refusal(refusal.code, form.http_status, origin, principal)
         body = envelope.error(None, form.jsonrpc_code, refusal.message, errors.public_data(refusal, ""))
-        self._answer(form.http_status, body, ())
+        return self._answer(form.http_status, body, ())
 
     # --- tasks, where they are needed --------------------------------------------------------
 

@@ -46,7 +46,7 @@ async def run(
     forward  the protocol's way to send the call on, streaming what comes early; it gets the Permit,
              and may set `exchange.status` when the answer means more than that it came
 
-    Raises a `Refusal` after recording it; what fails inside the gateway before the call is forwarded is one too.
+    Raises a `Refusal` after recording it; what fails inside the gateway is one too.
     """
     exchange.call = call
     try:
@@ -57,22 +57,22 @@ async def run(
     except Refusal as refusal:
         await record_refusal(services, snapshot, exchange, refusal)
         raise
-    except asyncio.CancelledError:
-        exchange.status, exchange.code = "cancelled", "cancelled"
-        settle(services, exchange)
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            settle(services, exchange)
-            raise
+    except Exception as error:
         refusal = fault()  # of our own: the call is refused, and its records say so
         await record_refusal(services, snapshot, exchange, refusal)
         raise refusal from error
+    except BaseException:
+        exchange.status, exchange.code = "cancelled", "cancelled"
+        settle(services, exchange)
+        raise
     return await carry(services, exchange, permit, forward)
 
 
 async def carry(services: Services, exchange: Exchange, permit: Permit, forward: Forward) -> UpstreamAnswer:
-    """Forward a recorded call; settle and record its outcome on every way out."""
+    """Forward a recorded call; settle and record its outcome on every way out.
+
+    Raises a `Refusal`, for what fails inside the gateway too: the call may have been sent, so it counts as lost.
+    """
     try:
         exchange.was_sent = True
         answer = await forward(permit)
@@ -84,6 +84,10 @@ async def carry(services: Services, exchange: Exchange, permit: Permit, forward:
     except asyncio.CancelledError:
         exchange.status, exchange.code = "cancelled", "cancelled"
         raise
+    except Exception as error:
+        refusal = fault()
+        exchange.status, exchange.code = "lost", refusal.code
+        raise refusal from error
     finally:
         settle(services, exchange)
 

@@ -11,6 +11,8 @@ from agent_gateway.pipeline.services import Services
 from agent_gateway.ports import Charge, Hold, Ledger, McpUpstream, Sink, UpstreamAnswer, UpstreamRequest
 from agent_gateway.runtime.schemas import NeverValid
 from agent_gateway.snapshot import Snapshot
+from agent_gateway.upstreams.direct import Direct
+from agent_gateway.upstreams.mcp_http import HttpUpstream
 from gateway_policies.rates import RateKey, RateTable
 from support.gateways import call, gateway, rpc
 from support.raw_upstream import echo, raw_upstream
@@ -30,6 +32,19 @@ class Faulty:
         return getattr(self._real, name)
 
     async def request(self, request: UpstreamRequest, sink: Sink) -> UpstreamAnswer:
+        raise KeyError("a mistake")
+
+
+class FaultyDirect:
+    """Stands before the short way to an upstream, with the same mistake."""
+
+    def __init__(self, real: Direct) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def send(self, form: object, sending: object, *, timeout_s: float) -> None:
         raise KeyError("a mistake")
 
 
@@ -72,6 +87,7 @@ async def test_a_fault_of_our_own_closes_the_call_and_costs_only_what_may_have_b
         assert len(of_kind(records, "outcome")) == len(of_kind(records, "decision"))
         lost = [one for one in of_kind(records, "outcome") if one["status"] == "lost"]
         assert len(lost) == (1 if fault is in_forward else 0)
+        assert not of_kind(records, "refusal")
 
 
 class FaultyLedger:
@@ -140,3 +156,32 @@ async def test_a_fault_before_a_call_is_forwarded_is_one_denial_and_one_outcome(
         assert len(up.calls) == calls
         await long.send(asked)  # the purse holds two: nothing was kept back
         assert b"200 OK" in await long.answer()
+
+
+@pytest.mark.requirement("audit.one-outcome")
+async def test_a_fault_while_a_call_is_forwarded_is_answered_alike_on_both_ways(tmp_path: Path) -> None:
+    async with (
+        raw_upstream({"echo": echo}) as up,
+        gateway(tmp_path, world([up.entry()], ""), **FILES) as gate,
+        two_ways(gate) as ways,
+        Connection(ways.short) as short,
+        Connection(ways.long) as long,
+    ):
+        asked = request(gate.token("planner"))
+        upstream = gate.worker.gateway.snapshot.upstreams["raw"]
+        assert isinstance(upstream, HttpUpstream)
+        upstream.direct = cast("Direct", FaultyDirect(upstream.direct))
+        await short.send(asked)
+        answers = [same(await short.answer())]
+        gate.worker.gateway.swap(in_forward(gate.worker.gateway.snapshot))
+        await long.send(asked)
+        answers.append(same(await long.answer()))
+        assert answers[0] == answers[1]
+        assert answers[0].startswith(b"HTTP/1.1 500")
+        assert b"-32603" in answers[0]
+        assert b"KeyError" not in answers[0]
+        records = await gate.settled()
+        check_books(records)
+        assert [one["kind"] for one in records] == ["decision", "outcome"] * 2
+        outcomes = [(one["status"], one["code"]) for one in of_kind(records, "outcome")]
+        assert outcomes == [("lost", "internal")] * 2
