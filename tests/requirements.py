@@ -429,6 +429,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "a2a.push-relay": Requirement("issue 4", "updates reach the caller's webhook, and the agent never learns of it"),
     "a2a.push-ssrf": Requirement("issue 4", "nothing is posted to an address inside, whenever a name leads there"),
     "a2a.grpc": Requirement("A2A 1.0.1, 10", "over gRPC operations get the same decisions, answers and records"),
+    "a2a.grpc-agents": Requirement(
+        "A2A 1.0.1, 10", "an agent that speaks gRPC alone is called like any, at a checked address and by its own name"
+    ),
     "a2a.push-fair": Requirement(
         "issue 4.5", "a slow webhook delays nobody else's, and one of an ended task is forgotten with its last update"
     ),

@@ -13,6 +13,9 @@ from agent_gateway.config.upstream_arazzo import ArazzoUpstream
 from agent_gateway.config.upstream_openapi import OpenApiUpstream
 from agent_gateway.config.upstreams import DelegatedAuth, DiscoverAuth
 
+NO_GRPC = "gRPC needs grpcio, which is not installed"
+INSTALL_GRPC = "pip install agent-gateway-server[grpc]"
+
 
 def check_references(config: Config) -> Iterator[Fault]:
     """Yield a fault for each name that leads nowhere and each name that is used twice."""
@@ -27,7 +30,7 @@ def check_references(config: Config) -> Iterator[Fault]:
     yield from _workflows(config)
     yield from _toolset_agents(config)
     if config.listeners.grpc is not None and find_spec("grpc") is None:
-        yield Fault(("listeners", "grpc"), "gRPC needs grpcio, which is not installed", "install the extra `grpc`")
+        yield Fault(("listeners", "grpc"), NO_GRPC, INSTALL_GRPC)
     yield from _limits("budgets", config.budgets, config)
     yield from _limits("rates", config.rates, config)
 
@@ -61,6 +64,8 @@ def _remote_agents(config: Config) -> Iterator[Fault]:
     told: dict[str, str] = {}
     for name, upstream in config.upstreams.items():
         here: Path = ("upstreams", name)
+        if isinstance(upstream, A2aUpstream) and upstream.binding == "grpc" and find_spec("grpc") is None:
+            yield Fault((*here, "binding"), NO_GRPC, INSTALL_GRPC)
         is_ours = isinstance(upstream.auth, DelegatedAuth)
         if is_ours and not config.token_service.enabled:
             message = "`delegated` needs the token service, which is off"

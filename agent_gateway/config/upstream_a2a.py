@@ -24,8 +24,9 @@ class A2aUpstream(Upstream):
     """Public keys that its card must be signed with: `file:path` of a JWK set. Default: signatures do not count."""
     endpoint: HttpUrl | None = None
     """Where its operations are, on the origin of `url`. Default: the path that its card names."""
-    binding: Literal["auto", "jsonrpc", "http+json"] = "auto"
-    """How it is spoken to. Default: as its card prefers."""
+    binding: Literal["auto", "jsonrpc", "http+json", "grpc"] = "auto"
+    """How it is spoken to. Default: as its card prefers; gRPC where it offers nothing else. With gRPC (1.0 alone,
+    the extra `grpc`) `url` is the origin of the service, https unless it is private, and `card` usually elsewhere."""
     version: Literal["auto", "1.0", "0.3"] = "auto"
     """Which protocol version it speaks. Default: the newest in its card."""
     serve: tuple[A2aVersion, ...] = Field(default=("1.0", "0.3"), min_length=1, max_length=2)
@@ -89,6 +90,12 @@ class A2aUpstream(Upstream):
         named = {"auto": (), "dual": ("1.0", "0.3")}.get(self.card_shape, (self.card_shape,))
         if not set(named) <= set(self.serve):
             raise refuse("`card_shape` names a version that is not served", "add it to `serve`")
+        return self
+
+    @model_validator(mode="after")
+    def _grpc_is_new(self) -> "A2aUpstream":
+        if self.binding == "grpc" and self.version == "0.3":
+            raise refuse("gRPC is spoken in version 1.0 alone", "leave `version` out")
         return self
 
     @model_validator(mode="after")

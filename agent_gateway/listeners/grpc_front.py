@@ -7,28 +7,24 @@ Needs the extra `grpc`. Source: A2A 1.0.1, 10 "gRPC protocol binding".
 
 import asyncio
 import contextlib
-import importlib
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from a2a.types import a2a_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError, SerializeToJsonError
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
 from a2a_gateway.errors import ERROR_INFO, FORMS
-from a2a_gateway.operations import Operation
 from a2a_gateway.streams import Frames
 from agent_gateway.config.listeners import GrpcListener
 from agent_gateway.listeners.body import AsgiApp, Scope
 from agent_gateway.listeners.body import Message as AsgiMessage
+from agent_gateway.upstreams.grpc_service import METHODS, Method, grpc_library
 
 PREFIX: Final = "/a2a/"
-SERVICE: Final = "lf.a2a.v1.A2AService"
 MAX_TENANT_CHARS: Final = 1024
 QUEUED_CHUNKS: Final = 4  # of one answer, read and not yet sent on
 GRACE_S: Final = 5.0
@@ -43,20 +39,6 @@ _BY_HTTP: Final[Mapping[int, str]] = {
 _BY_CODE: Final = {form.jsonrpc_code: form.grpc_status for form in FORMS.values() if form.is_protocol}
 
 
-class GrpcMissing(Exception):
-    """The extra `grpc` is not installed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One method of the service, by what the protocol's own description says."""
-
-    operation: Operation
-    request: type[Message]
-    response: type[Message]
-    is_streamed: bool
-
-
 @dataclass(slots=True)
 class Failure(Exception):
     """A call that is answered with a status."""
@@ -65,14 +47,6 @@ class Failure(Exception):
     message: str
     details: Sequence[Mapping[str, Any]] = ()
     trailing: list[tuple[str, str | bytes]] = field(default_factory=list[tuple[str, str | bytes]])
-
-
-METHODS: Final[Mapping[str, Method]] = {
-    f"/{SERVICE}/{one.name}": Method(
-        Operation(one.name), GetMessageClass(one.input_type), GetMessageClass(one.output_type), one.server_streaming
-    )
-    for one in a2a_pb2.DESCRIPTOR.services_by_name["A2AService"].methods
-}
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +58,7 @@ async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, max_bytes:
 
     Raises `GrpcMissing`, and `OSError` when the port cannot be had.
     """
-    grpc = _grpc()
+    grpc = grpc_library()
     front = GrpcFront(app, host)
     options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 1)]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=config.calls)
@@ -108,13 +82,6 @@ async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, max_bytes:
         yield
     finally:
         await server.stop(GRACE_S)
-
-
-def _grpc() -> Any:
-    try:
-        return importlib.import_module("grpc")
-    except ImportError:
-        raise GrpcMissing("`listeners.grpc` needs grpcio: install the extra `grpc`") from None
 
 
 class GrpcFront:

@@ -23,6 +23,7 @@ from agent_gateway.runtime.pinning import Pinning
 from agent_gateway.runtime.upstream_set import Kept
 from agent_gateway.snapshot import AgentRoute, RemoteAgent, Target
 from agent_gateway.upstreams.a2a_http import HttpAgent
+from agent_gateway.upstreams.agent_client import GRPC_PATH
 from agent_gateway.upstreams.agent_tools import CAPABILITIES, AgentTools, Way, definitions
 from gateway_policies.call import Capability
 from gateway_policies.principal import Principal
@@ -146,8 +147,11 @@ def _in_toolsets(capability: Capability, toolsets: Sequence[Toolset]) -> Capabil
 def targets_of(config: A2aUpstream, card: Card) -> Sequence[Target]:
     """Return where and how the agent is spoken to, newest version first; none when its card names no known way.
 
-    Of a card's URL only path and query count: the origin is the registered one.
+    Of a card's URL only path and query count: the origin is the registered one. gRPC is spoken where it is asked
+    for, and where the card offers nothing else.
     """
+    if config.binding == "grpc":
+        return _over_grpc(config, card) or _told_grpc(config)
     wanted_version = None if config.version == "auto" else config.version
     wanted_binding = _BINDINGS.get(config.binding)
     ways = [
@@ -164,7 +168,26 @@ def targets_of(config: A2aUpstream, card: Card) -> Sequence[Target]:
     return [
         Target(config.endpoint or _on_origin(config.url, interface), dialect, interface.tenant)
         for interface, dialect in ways
-    ]
+    ] or (_over_grpc(config, card) if config.binding == "auto" else [])
+
+
+def _over_grpc(config: A2aUpstream, card: Card) -> Sequence[Target]:
+    """Return the gRPC interface of a card; what is sent there is written as JSON-RPC, and translated last."""
+    interface = card.interface("1.0", "GRPC")
+    if interface is None or config.version == "0.3":
+        return []
+    return [Target(_on_grpc(config.url), Dialect("1.0", "JSONRPC"), interface.tenant)]
+
+
+def _told_grpc(config: A2aUpstream) -> Sequence[Target]:
+    if config.endpoint is None or config.version != "1.0":
+        return []
+    return [Target(_on_grpc(config.endpoint), Dialect("1.0", "JSONRPC"))]
+
+
+def _on_grpc(url: str) -> str:
+    base = urlsplit(url)
+    return urlunsplit((base.scheme, base.netloc, GRPC_PATH, "", ""))
 
 
 def _on_origin(url: str, interface: Interface) -> str:

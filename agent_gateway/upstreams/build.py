@@ -1,9 +1,11 @@
 """Build an upstream from its settings."""
 
+import importlib
 from collections.abc import Mapping
 
 from agent_gateway.ports import Clock, HttpClient
 from agent_gateway.upstreams.a2a_http import AgentSettings, HttpAgent
+from agent_gateway.upstreams.agent_client import AgentClient
 from agent_gateway.upstreams.h1_response import H1Limits
 from agent_gateway.upstreams.http_pool import HttpPool, PoolSettings
 from agent_gateway.upstreams.mcp_http import Credentials, HttpUpstream
@@ -49,7 +51,12 @@ def build_agent(settings: AgentSettings, *, credentials: Credentials, clock: Clo
         connect_timeout_s=settings.timeouts.connect_s,
         h1=H1Limits(idle_timeout_s=settings.timeouts.idle_s, max_response_s=settings.longest_s),
     )
-    return HttpAgent(settings, HttpPool(pool), credentials, clock)
+    return HttpAgent(settings, AgentClient(HttpPool(pool), lambda: _grpc_client(settings)), credentials, clock)
+
+
+def _grpc_client(settings: AgentSettings) -> HttpClient:
+    client: HttpClient = importlib.import_module("agent_gateway.upstreams.a2a_grpc").GrpcClient(settings)
+    return client
 
 
 def http_pool(settings: UpstreamSettings, longest_s: float = LONGEST_RESPONSE_S) -> HttpPool:
