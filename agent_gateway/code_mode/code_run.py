@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from agent_gateway.telemetry.logs import log
 from gateway_policies.refusal import TooMuch, Unavailable
 
 CHILD: Final = Path(__file__).with_name("child.py")
@@ -32,7 +35,7 @@ class CodeLimits:
     wall_s         all of it, calls included
     cpu_s          of the interpreter, while code runs
     calls          in all; `at_once` of them at a time
-    runs           at a time, of one worker
+    runs           at a time, of one worker; `runs_per_caller` of them for one caller
     """
 
     wall_s: float = 60.0
@@ -43,6 +46,7 @@ class CodeLimits:
     printed_bytes: int = 20_000
     code_chars: int = 20_000
     runs: int = 4
+    runs_per_caller: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +68,27 @@ class CodeRunner:
 
     def __init__(self, limits: CodeLimits | None = None) -> None:
         self.limits = limits or CodeLimits()
-        self._running = 0
+        self._running: Counter[Hashable] = Counter()  # by caller
 
-    async def run(self, code: str, invoke: Invoke) -> CodeOutcome:
+    async def run(self, code: str, invoke: Invoke, caller: Hashable = None) -> CodeOutcome:
         """Run code to its end.
 
         invoke  makes one call; raises `CallFailed` with words for the code
-        Raises `TooMuch` beyond `runs` at a time, and `Unavailable` without the sandbox.
+        Raises `TooMuch` beyond `runs` at a time or the caller's own, and `Unavailable` without the sandbox.
         """
-        if self._running >= self.limits.runs:
+        if self._running.total() >= self.limits.runs or self._running[caller] >= self.limits.runs_per_caller:
             raise TooMuch("too many runs of code at a time here", hint="try again soon")
         if not is_installed():
             raise Unavailable("no sandbox for code is installed here", hint="an operator can install the extra `code`")
-        self._running += 1
+        self._running[caller] += 1
         try:
             async with asyncio.timeout(self.limits.wall_s):
                 return await self._run(code, invoke)
         except TimeoutError:
             return CodeOutcome(failure=f"the run takes more than {self.limits.wall_s:g} seconds")
         finally:
-            self._running -= 1
+            self._running[caller] -= 1
+            self._running += Counter()  # forgets who has none
 
     async def _run(self, code: str, invoke: Invoke) -> CodeOutcome:
         child = await asyncio.create_subprocess_exec(
@@ -95,7 +100,7 @@ class CodeRunner:
         try:
             await _tell(child, {"code": code, "limits": _limits(self.limits)})
             return await self._hear(child, invoke, calls)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return CodeOutcome(failure="the sandbox broke off")
         finally:
             for task in calls:
@@ -117,6 +122,7 @@ class CodeRunner:
                 task = asyncio.ensure_future(_answered(child, said, invoke))
                 calls.add(task)
                 task.add_done_callback(calls.discard)
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been told
                 continue
             printed = str(said.get("printed", ""))[: self.limits.printed_bytes]
             return CodeOutcome(said.get("done"), str(said.get("failed", "")), printed)
@@ -130,6 +136,10 @@ async def _answered(child: asyncio.subprocess.Process, said: Mapping[str, Any], 
     except CallFailed as failed:
         await _tell(child, {"answer": said["call"], "error": str(failed)[:MAX_ERROR_CHARS]})
         return
+    except Exception:
+        log(logging.ERROR, "a call of code failed inside the gateway", exc_info=True)
+        await _tell(child, {"answer": said["call"], "error": "the gateway failed on this call"})
+        raise
     answer = json.dumps({"answer": said["call"], "value": value}).encode()
     if len(answer) >= MAX_LINE:
         answer = json.dumps({"answer": said["call"], "error": "the tool's answer is too large for code"}).encode()

@@ -71,11 +71,13 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
 class CheckedTransport(httpx2.AsyncHTTPTransport):
     """An httpx2 transport over `CheckedBackend`, for clients of other libraries too."""
 
-    def __init__(self, backend: CheckedBackend, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, backend: CheckedBackend, *, tls: ssl.SSLContext | None = None, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
         # not super().__init__: it would build a pool that resolves names by itself
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls or httpx2.create_ssl_context(trust_env=False),
-            max_connections=MAX_CONNECTIONS,
+            max_connections=max_connections,
             max_keepalive_connections=0,  # these requests are rare: nothing is kept that somebody would have to close
             network_backend=backend,
         )
@@ -103,10 +105,13 @@ class ControlClient:
         getaddrinfo: Getaddrinfo = system_getaddrinfo,
         tls: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._timeout_s = timeout_s
         self._http = httpx2.AsyncClient(
-            transport=CheckedTransport(CheckedBackend(rules, getaddrinfo=getaddrinfo), tls=tls),
+            transport=CheckedTransport(
+                CheckedBackend(rules, getaddrinfo=getaddrinfo), tls=tls, max_connections=max_connections
+            ),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError, SerializeToJsonError
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
@@ -126,7 +126,7 @@ class GrpcFront:
     @contextlib.asynccontextmanager
     async def _asked(self, method: Method, request: Message, context: Any) -> AsyncGenerator["_Answer"]:
         """Put a call to the app; whoever leaves the block leaves the request."""
-        params = MessageToDict(request)
+        params = _params(request)
         tenant = str(params.pop("tenant", ""))
         if not 0 < len(tenant) <= MAX_TENANT_CHARS:
             raise Failure("NOT_FOUND", "no such agent here: `tenant` names one, as its card says")
@@ -231,6 +231,14 @@ def _scope(path: str, host: str, context: Any) -> Scope:
     }
 
 
+def _params(request: Message) -> dict[str, Any]:
+    """Return a request as the params of JSON-RPC; raises `Failure` for what JSON cannot say."""
+    try:
+        return MessageToDict(request)
+    except (SerializeToJsonError, ValueError):
+        raise Failure("INVALID_ARGUMENT", "the request has no form in JSON: a number or a time in it is none") from None
+
+
 def _result(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Mapping[str, Any]:
     """Return the result of a JSON-RPC answer; raises `Failure` for an error."""
     try:
@@ -248,14 +256,15 @@ def _result(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Mapping
         if name.encode() in headers
     ]
     details = error.get("data")
-    shown = cast("list[Mapping[str, Any]]", details) if isinstance(details, list) else []
+    listed = cast("list[object]", details) if isinstance(details, list) else []
+    shown = [cast("dict[str, Any]", one) for one in listed if isinstance(one, dict)]
     raise Failure(code or "INTERNAL", str(error.get("message", "refused")), shown, trailing)
 
 
 def _message(method: Method, result: Mapping[str, Any]) -> Message:
     try:
         return ParseDict(dict(result), method.response(), ignore_unknown_fields=True)
-    except ParseError:
+    except (ParseError, TypeError, ValueError):
         raise Failure("INTERNAL", "the agent's answer has no form in gRPC") from None
 
 
@@ -268,7 +277,9 @@ async def _abort(context: Any, grpc: Any, failure: Failure) -> None:
     status = status_pb2.Status(code=code.value[0], message=failure.message)
     for detail in failure.details:
         if detail.get("@type") == ERROR_INFO:
-            metadata = {str(name): str(value) for name, value in dict(detail.get("metadata") or {}).items()}
+            given = detail.get("metadata")
+            members = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+            metadata = {str(name): str(value) for name, value in members.items()}
             info = error_details_pb2.ErrorInfo(
                 reason=str(detail.get("reason")), domain=str(detail.get("domain")), metadata=metadata
             )

@@ -43,7 +43,7 @@ async def run_tool(request: McpRequest) -> None:
     with gateway.running(inbound.principal, cancel_key(request), reply) as in_charge:
         watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
-            outcome = await gateway.code.run(code, _Calls(request).call)
+            outcome = await gateway.code.run(code, _Calls(request).call, inbound.principal.key)
         except asyncio.CancelledError:
             if not in_charge.was_cancelled:
                 raise
@@ -108,7 +108,7 @@ def _value(answer: UpstreamAnswer) -> object:
         raise CallFailed("the tool answers with an error")
     try:
         result = _RESULT.decode(answer.result)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise CallFailed("the tool's answer cannot be read") from None
     text = "\n".join(str(block["text"]) for block in result.content if isinstance(block.get("text"), str))
     if result.is_error is True:

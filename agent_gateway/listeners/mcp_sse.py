@@ -11,7 +11,7 @@ Source: MCP 2024-11-05, basic/transports, "HTTP with SSE".
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -173,11 +173,17 @@ async def _take(inbound: Inbound) -> None:
         return
     if META_VERSION in message.meta or not _is_in_order(message, stream):
         text = "this transport is of the handshake era: begin with `initialize`, once"
-        stream.begin(stream.say(envelope.error(message.id, INVALID_REQUEST, text)))
+        error = envelope.error(message.id, INVALID_REQUEST, text)
+        _begin(inbound, stream, lambda: stream.say(error))
     else:
         room = inbound.snapshot.config.limits.result_bytes + _ROOM_BYTES
-        stream.begin(_pass_on(inbound, stream, _Outward(stream, message.id, room)))
+        outward = _Outward(stream, message.id, room)
+        _begin(inbound, stream, lambda: _pass_on(inbound, stream, outward))
     await send_bytes(inbound.send, 202, b"Accepted", ((b"content-type", b"text/plain"),))
+
+
+def _begin(inbound: Inbound, stream: PostedStream, work: Callable[[], Awaitable[None]]) -> None:
+    inbound.gateway.posted.begin(stream, inbound.principal.key, len(inbound.body), work)
 
 
 async def _stream_of(inbound: Inbound) -> PostedStream | None:

@@ -15,6 +15,7 @@ from agent_gateway.pipeline.authorize import unknown
 from agent_gateway.pipeline.exchange import Exchange
 from agent_gateway.pipeline.run import run
 from agent_gateway.ports import Sink, UpstreamAnswer, UpstreamRequest
+from gateway_policies import strict_json
 from gateway_policies.call import Call
 from gateway_policies.decision import Permit
 from gateway_policies.refusal import Refusal
@@ -39,8 +40,10 @@ class StepsOf:
         if entry is None:
             raise unknown(tool)
         capability = entry.capability
+        raw = json.dumps(arguments, separators=(",", ":")).encode()
+        strict_json.parse(raw, max_depth=snapshot.config.limits.json_depth)  # no more than a caller may send itself
         exchange = gateway.exchange(parent.principal, parent.route, self._exchange.trace.onward())
-        exchange.arguments = json.dumps(arguments, separators=(",", ":")).encode()
+        exchange.arguments = raw
         call = Call(
             exchange.id, parent.principal, "call", capability, arguments, exchange.started_at, parent.route,
             "tools/call", parent.id,

@@ -219,7 +219,8 @@ class PushRelay:
     async def _client(self, *, is_private: bool) -> ControlClient:
         def make() -> ControlClient:
             rules = EgressRules(allow_private=is_private)
-            return ControlClient(rules, getaddrinfo=self._getaddrinfo, timeout_s=TIMEOUT_S)
+            # As many as are on their way: who waits for a connection waits for the webhooks of others.
+            return ControlClient(rules, getaddrinfo=self._getaddrinfo, timeout_s=TIMEOUT_S, max_connections=AT_ONCE)
 
         if is_private not in self._clients:
             made = await self._run(make)

@@ -23,6 +23,7 @@ from gateway_policies.refusal import NotFound, Refusal, TooMuch, Unavailable
 
 MAX_EVENTS: Final = 256  # of one task that are remembered for slow listeners
 MAX_HISTORY: Final = 64  # messages
+MAX_HISTORY_BYTES: Final = 4 * 1024 * 1024  # of one task; the last message is kept whatever its size
 MAX_SAID_CHARS: Final = 4096  # of one report of progress
 MAX_LIVE: Final = 10_000
 Object = Mapping[str, object]
@@ -77,8 +78,10 @@ class ToolTask:
         self.state = State.INPUT_REQUIRED
 
     def hear(self, message: Raw) -> None:
-        """Add a message of the caller to the history."""
+        """Add a message of the caller to the history; the oldest are forgotten beyond its bounds."""
         self._history.append(message)
+        while len(self._history) > 1 and sum(len(bytes(one)) for one in self._history) > MAX_HISTORY_BYTES:
+            self._history.popleft()
 
     def work_on(self, said: str = "") -> None:
         """Say that it is worked on, and how far it has come."""

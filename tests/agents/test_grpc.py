@@ -129,6 +129,18 @@ async def test_who_may_not_is_told_with_a_status(tmp_path: Path, worker: AgentSe
         assert caught.value.code().name == "RESOURCE_EXHAUSTED"
 
 
+@pytest.mark.requirement("a2a.grpc")
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_what_json_cannot_say_is_the_callers_mistake(tmp_path: Path, worker: AgentServer, number: float) -> None:
+    async with agents_behind(tmp_path, [worker.entry("worker")]) as running, served(running) as stub:
+        request = said("say x", parts=[{"data": {"odd": 1}}])
+        request.message.parts[0].data.struct_value.fields["odd"].number_value = number
+        late = a2a_pb2.ListTasksRequest(tenant="worker")
+        late.status_timestamp_after.seconds = 10**15
+        for call in (stub.SendMessage(request), stub.ListTasks(late), stub.SendStreamingMessage(request).read()):
+            assert await refusal(call) == ("INVALID_ARGUMENT", "")
+
+
 @pytest.mark.requirement("a2a.grpc", "a2a.disconnect")
 async def test_who_leaves_a_stream_closes_it_and_the_task_goes_on(tmp_path: Path) -> None:
     with start_agent() as agent:

@@ -83,6 +83,23 @@ async def test_code_is_there_only_where_it_is_opened(tmp_path: Path) -> None:
             assert (await run(here, "1", path))["error"]["message"].startswith("no tool `run_code`")
 
 
+@pytest.mark.requirement("mesh.code-mode")
+async def test_code_sends_no_arguments_that_a_caller_could_not(tmp_path: Path) -> None:
+    async with market(tmp_path, CODED) as here:
+        told = await run(here, f"""
+deep = 1
+for _ in range(3000):
+    deep = [deep]
+try:
+    await call("{SEARCH}", {{"q": deep}})
+except RuntimeError as why:
+    told = str(why)
+told
+""")  # fmt: skip
+        assert told["structuredContent"]["result"] == "the body is nested deeper than 64 levels"
+        assert here.shop.asked == []
+
+
 async def test_what_is_no_code_is_refused(tmp_path: Path) -> None:
     async with market(tmp_path, CODED) as here:
         for wrong in (5, "", "x" * 30_000):
@@ -162,6 +179,40 @@ async def test_a_run_that_waits_for_ever_ends_with_its_children() -> None:
         await running
     assert children() == before
     assert await runner.run("import time\ntime.sleep(1000)\n1 + 1", nothing) == CodeOutcome(2)
+
+
+@pytest.mark.requirement("mesh.code-mode")
+async def test_one_caller_leaves_runs_to_others() -> None:
+    started = [asyncio.Event() for _ in range(3)]
+    release = asyncio.Event()
+
+    async def waits(name: str, arguments: Mapping[str, object]) -> object:
+        started[int(name)].set()
+        await release.wait()
+        return arguments
+
+    runner = CodeRunner(CodeLimits(runs=3, runs_per_caller=2))
+    running = [asyncio.ensure_future(runner.run(f"await call('{at}')", waits, "greedy")) for at in range(2)]
+    with anyio.fail_after(60):
+        await started[0].wait()
+        await started[1].wait()
+        with pytest.raises(TooMuch):
+            await runner.run("1", waits, "greedy")
+        other = asyncio.ensure_future(runner.run("await call('2')", waits, "modest"))
+        await started[2].wait()
+        release.set()
+        assert [one.failure for one in await asyncio.gather(*running, other)] == ["", "", ""]
+        assert await runner.run("1", waits, "greedy") == CodeOutcome(1)
+
+
+async def test_a_call_that_fails_inside_the_gateway_is_not_waited_for() -> None:
+    async def broken(name: str, arguments: Mapping[str, object]) -> object:
+        raise KeyError(name, arguments)
+
+    code = "try:\n    await call('a')\nexcept RuntimeError as why:\n    told = str(why)\ntold"
+    with anyio.fail_after(60):
+        outcome = await CodeRunner(CodeLimits(wall_s=500)).run(code, broken)
+    assert outcome == CodeOutcome("the gateway failed on this call")
 
 
 async def test_an_answer_that_is_too_large_is_told_and_not_waited_for() -> None:

@@ -1,9 +1,7 @@
 """The HTTP+SSE transport of 2024-11-05 towards clients: by hand, by the SDK, attacked, and over two workers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from mcp_types import ElicitRequestParams, ElicitResult
 
 from support.asker import asker
 from support.bridge import StreamingTransport
+from support.event_streams import HELLO, JSON, opened
 from support.gateways import PUBLIC_URL, TestGateway, gateway
 from support.legacy_client import legacy_body
 from support.mcp_servers import start_http_server
@@ -26,67 +25,6 @@ from support.scenes import FILES, check_books, of_kind, world
 from support.upstreams import FakeClock
 
 ON = "http_sse: true"
-JSON = {"content-type": "application/json"}
-HELLO = {"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "old", "version": "1"}}
-
-
-@dataclass
-class Stream:
-    """One open event stream, and where its messages go."""
-
-    client: httpx2.AsyncClient
-    response: httpx2.Response
-    events: AsyncIterator[tuple[str, str]]
-    place: str = ""
-    heard: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-    async def post(self, body: bytes, place: str = "") -> httpx2.Response:
-        return await self.client.post(place or self.place, content=body, headers=JSON)
-
-    async def next(self) -> dict[str, Any]:
-        kind, data = await anext(self.events)
-        assert kind == "message"
-        self.heard.append(msgspec.json.decode(data))
-        return self.heard[-1]
-
-    async def ask(self, method: str, params: dict[str, Any] | None = None, request_id: object = 1) -> dict[str, Any]:
-        """Post a request and return its answer, whatever comes before."""
-        taken = await self.post(legacy_body(method, params, request_id))
-        assert (taken.status_code, taken.content) == (202, b"Accepted")
-        while (told := await self.next()).get("id") != request_id:
-            pass
-        return told
-
-    async def initialize(self) -> dict[str, Any]:
-        told = await self.ask("initialize", HELLO, 0)
-        noted = await self.post(msgspec.json.encode({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-        assert (noted.status_code, noted.content) == (202, b"")
-        return told["result"]
-
-
-async def events_of(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str]]:
-    """Yield kind and data of each event."""
-    kind, data = "message", ""
-    async for line in lines:
-        if line.startswith("event: "):
-            kind = line[7:]
-        elif line.startswith("data: "):
-            data = line[6:]
-        elif not line and data:
-            yield kind, data
-            kind, data = "message", ""
-
-
-@asynccontextmanager
-async def opened(client: httpx2.AsyncClient, path: str = "/mcp/sse") -> AsyncGenerator[Stream]:
-    """Open a stream and read where messages go."""
-    async with client.stream("GET", path, headers={"accept": "text/event-stream"}) as response:
-        assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
-        stream = Stream(client, response, events_of(response.aiter_lines()))
-        kind, stream.place = await anext(stream.events)
-        assert kind == "endpoint"
-        assert stream.place.startswith(f"{path}?session_id=")
-        yield stream
 
 
 @pytest.mark.requirement("mcp.http-sse")
@@ -257,6 +195,26 @@ async def test_the_end_of_the_stream_is_the_end_of_its_session_and_of_what_runs(
             check_books(front.records())
             inside = front.worker.gateway
             assert (len(inside.posted), len(inside.sessions), inside.streams.total) == (0, 0, 0)
+
+
+@pytest.mark.requirement("mcp.http-sse")
+async def test_what_is_posted_and_not_answered_yet_is_bounded_in_bytes(tmp_path: Path) -> None:
+    gate = Gate()
+    with anyio.fail_after(60):
+        async with (
+            raw_upstream({"wait": gate}) as up,
+            gateway(tmp_path, world([up.entry()]), lambda: 1e9, ON, **FILES) as front,
+            front.client(front.token("planner")) as client,
+            opened(client) as stream,
+        ):
+            await stream.initialize()
+            large = {"name": "raw__wait", "arguments": {"pad": "x" * 3_900_000}}
+            taken = [await stream.post(legacy_body("tools/call", large, number)) for number in range(6)]
+            assert [one.status_code for one in taken] == [202] * 4 + [429] * 2
+            gate.opened.set()
+            assert {(await stream.next())["id"] for _ in range(4)} == set(range(4))
+            small: dict[str, Any] = {"name": "raw__wait", "arguments": {}}
+            assert "result" in await stream.ask("tools/call", small, 9)
 
 
 @pytest.mark.requirement("mcp.http-sse.end")
