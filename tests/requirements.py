@@ -104,6 +104,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mesh.refetch": Requirement(
         "issue 5, 4", "a description is fetched again by itself; what might break is held, and waits where pins do"
     ),
+    "mesh.canary": Requirement(
+        "issue 5, 4",
+        "a held version is tried on named callers, each caller sees one of the two, and both ways back are exact",
+    ),
     "mesh.search-by-meaning": Requirement(
         "issue 5, 6", "embeddings of a server find beside words, and a search without them is as good as words are"
     ),

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from agent_gateway import VERSION
 from agent_gateway.admin.audit_routes import audit_routes
+from agent_gateway.admin.canary_routes import canary_routes
 from agent_gateway.admin.catalog_routes import catalog_routes
 from agent_gateway.admin.health_routes import health_routes
 from agent_gateway.admin.models import Problem
@@ -47,6 +48,7 @@ def admin_api(gateway: Gateway, keeper: Keeper, data: DataDir, streams: Streams)
     every: dict[str, Any] = {"prefix": "/v1", "dependencies": [token, Depends(_not_stored)]}
     app.include_router(catalog_routes(gateway, keeper, data, readers), **every)
     app.include_router(pin_routes(gateway, keeper, data, readers), **every)
+    app.include_router(canary_routes(gateway, keeper), **every)
     app.include_router(proposal_routes(gateway, data, readers), **every)
     app.include_router(push_routes(gateway), **every)
     app.include_router(registry_routes(gateway, data, readers), **every)

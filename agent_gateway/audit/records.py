@@ -43,9 +43,9 @@ refusal     a request that was refused before it described a call
 
 approval    an operator's word on a definition that was withheld, or on an API that was found
     operator      who
-    verdict       "approved" or "rejected"
+    verdict       "approved", "rejected" or "set"
     upstream, what, name         whose definition: of which list, under which name of its own; of a `proposal` its
-                                 name and place
+                                 name and place; of a `canary` the sibling and its callers
     pin, replaces                its digest, and that of the one approved before; empty for none
 
 key         another key signs the log from here on

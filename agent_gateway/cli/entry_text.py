@@ -1,4 +1,4 @@
-"""The configuration file as text: one upstream put in, every comment and everything else kept.
+"""The configuration file as text: one upstream put in or taken out, every comment and everything else kept.
 
 No file is read or written here.
 """
@@ -37,6 +37,40 @@ def with_upstream(text: str, name: str, entry: Mapping[str, object]) -> str:
         if written is not None and _holds(written, expected) and not _comments(text) - _comments(written):
             return written
     raise CannotAdd("it is written in a way that this program does not edit")
+
+
+def without_upstream(text: str, name: str) -> str:
+    """Return `text` without the lines of the upstream `name`; raises `CannotAdd` when that would touch more.
+
+    Comments and blank lines behind the entry stay. An upstream that is alone is left where it is.
+    """
+    document = _read(_yaml(), text)
+    before: dict[str, Any] = _plain(document)
+    members = cast("dict[str, object]", document).get("upstreams")
+    if not isinstance(members, CommentedMap) or name not in members:
+        raise CannotAdd(f"there is no upstream `{name}`")
+    if _is_in_braces(members) or len(before["upstreams"]) == 1:
+        raise CannotAdd("it is written in a way that this program does not edit")
+    lines = text.splitlines(keepends=True)
+    start = _line_of(members, name)
+    keys = [_line_of(members, key) for key in cast("dict[str, object]", members)]
+    keys += [_line_of(document, key) for key in cast("dict[str, object]", document)]
+    end = min((line for line in keys if line > start), default=len(lines))
+    while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
+        end -= 1
+    written = "".join(lines[:start] + lines[end:])
+    others = {other: entry for other, entry in before["upstreams"].items() if other != name}
+    if not _holds(written, {**before, "upstreams": others}):
+        raise CannotAdd("it is written in a way that this program does not edit")
+    return written
+
+
+def entry_of(text: str, name: str) -> dict[str, object]:
+    """Return the entry of the upstream `name` as it is written; raises `CannotAdd` when there is none."""
+    found: object = _plain(_read(_yaml(), text)).get("upstreams", {}).get(name)
+    if not isinstance(found, dict):
+        raise CannotAdd(f"there is no upstream `{name}`")
+    return cast("dict[str, object]", found)
 
 
 def _inserted(text: str, name: str, entry: Mapping[str, object]) -> str | None:

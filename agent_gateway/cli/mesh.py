@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import typer
 from rich.console import Console
 
-from agent_gateway.cli import mesh_proposals
+from agent_gateway.cli import mesh_canary, mesh_proposals
 from agent_gateway.cli.entry_text import CannotAdd, entry_text, with_upstream
 from agent_gateway.cli.files import read_text, write_private
 from agent_gateway.cli.mesh_flows import (
@@ -45,6 +45,7 @@ from context_mesh.openapi.tool import Risk, Tool
 from context_mesh.wire.address import filled, origin_of
 
 app = typer.Typer(help="APIs become tools: find, import, compare, approve.", no_args_is_help=True)
+app.add_typer(mesh_canary.app, name="canary")
 app.add_typer(mesh_proposals.app, name="proposals")
 
 _SHOWN_FINDINGS: Final = 20
