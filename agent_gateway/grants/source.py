@@ -217,6 +217,8 @@ class GrantSource:
         """Do it and say in the log why it failed; callers hear of what they can have changed."""
         try:
             await work()
+            if self._tokens is not None and self._is_over(self._tokens):  # the next would be as good as over too
+                self._next_try_at = self._clock() + FAILURE_PAUSE_S
         except Refusal as failure:
             log(logging.WARNING, "no token for an upstream", upstream=self._settings.upstream, why=failure.message)
             self._next_try_at = self._clock() + FAILURE_PAUSE_S

@@ -8,7 +8,7 @@ Needs the extra `grpc`. Source: A2A 1.0.1, 10 "gRPC protocol binding".
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from a2a_gateway.errors import ERROR_INFO, FORMS
 from a2a_gateway.streams import Frames
-from agent_gateway.config.listeners import GrpcListener
+from agent_gateway.config.listeners import GrpcListener, Limits
 from agent_gateway.listeners.body import AsgiApp, Scope
 from agent_gateway.listeners.body import Message as AsgiMessage
 from agent_gateway.upstreams.grpc_service import METHODS, Method, grpc_library
@@ -50,17 +50,18 @@ class Failure(Exception):
 
 
 @contextlib.asynccontextmanager
-async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, max_bytes: int) -> AsyncGenerator[None]:
+async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, limits: Limits) -> AsyncGenerator[None]:
     """Serve A2A over gRPC while the block runs.
 
-    app   the data listener's
-    host  a Host header that it takes
+    app     the data listener's
+    host    a Host header that it takes
+    limits  of request bodies: how large, and how long until they are here
 
     Raises `GrpcMissing`, and `OSError` when the port cannot be had.
     """
     grpc = grpc_library()
-    front = GrpcFront(app, host)
-    options = [("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 1)]
+    front = GrpcFront(app, host, limits.body_timeout_s)
+    options = [("grpc.max_receive_message_length", limits.body_bytes), ("grpc.so_reuseport", 1)]
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=config.calls)
 
     class Handler(grpc.GenericRpcHandler):
@@ -68,7 +69,8 @@ async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, max_bytes:
             method = METHODS.get(details.method)
             if method is None:
                 return None
-            make = grpc.unary_stream_rpc_method_handler if method.is_streamed else grpc.unary_unary_rpc_method_handler
+            # Served as if more messages might come: what grpcio reads by itself it waits for without a limit.
+            make = grpc.stream_stream_rpc_method_handler if method.is_streamed else grpc.stream_unary_rpc_method_handler
             serve = front.streamed(method, grpc) if method.is_streamed else front.whole(method, grpc)
             return make(serve, method.request.FromString, _bytes)
 
@@ -87,16 +89,17 @@ async def serving_grpc(app: AsgiApp, config: GrpcListener, host: str, max_bytes:
 class GrpcFront:
     """Turns calls into requests to `app` and its answers into messages."""
 
-    def __init__(self, app: AsgiApp, host: str) -> None:
+    def __init__(self, app: AsgiApp, host: str, body_timeout_s: float) -> None:
         self._app = app
         self._host = host
+        self._body_timeout_s = body_timeout_s
 
     def whole(self, method: Method, grpc: Any) -> Any:
         """Return what answers a call with one message."""
 
-        async def serve(request: Message, context: Any) -> Message:
+        async def serve(messages: AsyncIterator[Message], context: Any) -> Message:
             try:
-                async with self._asked(method, request, context) as answer:
+                async with self._asked(method, await self._first(messages), context) as answer:
                     return _message(method, _result(answer.status, answer.headers, await answer.read()))
             except Failure as failure:
                 await _abort(context, grpc, failure)
@@ -107,9 +110,9 @@ class GrpcFront:
     def streamed(self, method: Method, grpc: Any) -> Any:
         """Return what answers a call with messages as they come."""
 
-        async def serve(request: Message, context: Any) -> AsyncGenerator[Message]:
+        async def serve(messages: AsyncIterator[Message], context: Any) -> AsyncGenerator[Message]:
             try:
-                async with self._asked(method, request, context) as answer:
+                async with self._asked(method, await self._first(messages), context) as answer:
                     if b"event-stream" not in answer.headers.get(b"content-type", b""):
                         _result(answer.status, answer.headers, await answer.read())
                         raise Failure("INTERNAL", "the agent answers without a stream")
@@ -122,6 +125,16 @@ class GrpcFront:
                 await _abort(context, grpc, failure)
 
         return serve
+
+    async def _first(self, messages: AsyncIterator[Message]) -> Message:
+        """Return the one message of a call; raises `Failure` when it does not come in time."""
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await anext(messages)
+        except TimeoutError:
+            raise Failure("DEADLINE_EXCEEDED", "the message took too long") from None
+        except StopAsyncIteration:
+            raise Failure("INVALID_ARGUMENT", "the call has no message") from None
 
     @contextlib.asynccontextmanager
     async def _asked(self, method: Method, request: Message, context: Any) -> AsyncGenerator["_Answer"]:

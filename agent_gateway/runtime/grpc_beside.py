@@ -18,5 +18,5 @@ async def grpc_beside(config: Config, app: AsgiApp) -> AsyncGenerator[None]:
         return
     front = importlib.import_module("agent_gateway.listeners.grpc_front")
     host = urlsplit(config.listeners.data.url).netloc
-    async with front.serving_grpc(app, listener, host, config.limits.body_bytes):
+    async with front.serving_grpc(app, listener, host, config.limits):
         yield

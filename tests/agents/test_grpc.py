@@ -16,7 +16,7 @@ from a2a.types import a2a_pb2, a2a_pb2_grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.rpc import error_details_pb2, status_pb2
 
-from agent_gateway.config.listeners import GrpcListener
+from agent_gateway.config.listeners import GrpcListener, Limits
 from agent_gateway.listeners.data import DataApp
 from agent_gateway.listeners.grpc_front import serving_grpc
 from agent_gateway.runtime.worker import working
@@ -35,17 +35,19 @@ repeat = saying(lambda call: answer(call, text(call.arguments["text"])))
 
 
 @asynccontextmanager
-async def served(running: TestGateway) -> AsyncGenerator[Any]:
+async def served(running: TestGateway, calls: int = 100, body_timeout_s: float = 30) -> AsyncGenerator[Any]:
     """Serve gRPC before a gateway; yield a stub of the SDK's service."""
     [port] = free_ports(1)
-    listener = GrpcListener(port=port)
+    listener, limits = GrpcListener(port=port, calls=calls), Limits(body_bytes=1_000_000, body_timeout_s=body_timeout_s)
     host = PUBLIC_URL.removeprefix("https://")
     async with (
-        serving_grpc(running.app, listener, host, 1_000_000),
+        serving_grpc(running.app, listener, host, limits),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         with anyio.fail_after(60):
-            yield a2a_pb2_grpc.A2AServiceStub(channel)
+            stub: Any = a2a_pb2_grpc.A2AServiceStub(channel)
+            stub.wordless = channel.stream_unary("/lf.a2a.v1.A2AService/SendMessage")  # may send no message at all
+            yield stub
 
 
 def said(words: str, tenant: str = "worker", **more: Any) -> a2a_pb2.SendMessageRequest:
@@ -139,6 +141,20 @@ async def test_what_json_cannot_say_is_the_callers_mistake(tmp_path: Path, worke
         late.status_timestamp_after.seconds = 10**15
         for call in (stub.SendMessage(request), stub.ListTasks(late), stub.SendStreamingMessage(request).read()):
             assert await refusal(call) == ("INVALID_ARGUMENT", "")
+
+
+@pytest.mark.requirement("a2a.grpc")
+async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, worker: AgentServer) -> None:
+    running_agents = agents_behind(tmp_path, [worker.entry("worker")])
+    async with running_agents as running, served(running, calls=1, body_timeout_s=1) as stub:
+        silent = stub.wordless()
+        await silent.wait_for_connection()
+        assert await refusal(silent) == ("DEADLINE_EXCEEDED", "")
+        empty = stub.wordless()
+        await empty.done_writing()
+        assert await refusal(empty) == ("INVALID_ARGUMENT", "")
+        told = await stub.SendMessage(said("do it"), metadata=bearing(running, "planner"))
+        assert told.task.artifacts[0].parts[0].text == "it"
 
 
 @pytest.mark.requirement("a2a.grpc", "a2a.disconnect")

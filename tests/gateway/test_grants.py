@@ -141,6 +141,26 @@ async def test_a_token_that_ends_or_is_revoked_is_replaced_once_for_all_who_wait
             assert up.calls == 17
 
 
+@pytest.mark.requirement("upstream.discovered-token")
+async def test_tokens_that_end_at_once_are_not_asked_for_with_every_call(tmp_path: Path) -> None:
+    clock = FakeClock(1e9)
+    with anyio.fail_after(60):
+        async with (
+            protected(AuthServer(life_s=60)) as up,
+            gateway(tmp_path, world([entry(up, secret(up))]), clock, **files()) as front,
+            front.client(front.token("planner")) as client,
+        ):
+            assert text_of(await call(client, "up__do")) == "done"
+            up.auth.life_s = 1
+            clock.now += 55
+            for _ in range(5):
+                assert "error" in await call(client, "up__do")
+            assert len(up.auth.asked) == 2
+            up.auth.life_s = 60
+            clock.now += FAILURE_PAUSE_S
+            assert text_of(await call(client, "up__do")) == "done"
+
+
 Members = dict[str, Any]
 BAD: Mapping[str, tuple[Members, Members]] = {
     "of another resource": ({"resource": "https://evil.test/mcp"}, {}),

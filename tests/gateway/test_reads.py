@@ -21,7 +21,7 @@ from mcp_types import (
 )
 
 from support.gateways import PUBLIC_URL, TestGateway, gateway, rpc
-from support.legacy_client import initialize, legacy
+from support.legacy_client import initialize, legacy_answer
 from support.mcp_servers import CATALOG, HttpServer, server_command, start_http_server
 from support.raw_upstream import DISCOVERED, RawUpstream, raw_upstream
 from support.scenes import FILES, check_books, of_kind, world
@@ -169,7 +169,7 @@ async def asked(gate: TestGateway, method: str, params: Mapping[str, object], er
         if era == "modern":
             return (await rpc(client, method, params)).json()
         session = await initialize(client)
-        return (await legacy(client, session, method, params)).json()
+        return await legacy_answer(client, session, method, params)
 
 
 @pytest.mark.requirement("mcp.raw-json", "mcp.resources")

@@ -18,7 +18,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from support.gateways import META, VERSION, TestGateway, gateway
-from support.legacy_client import initialize, legacy, legacy_body, legacy_headers
+from support.legacy_client import initialize, legacy, legacy_answer, legacy_body, legacy_headers
 from support.mcp_peers import http as answered
 from support.mcp_peers import legacy as legacy_peer
 from support.mcp_peers import message
@@ -238,22 +238,22 @@ async def test_8_9_and_10_sessions_belong_to_one_caller_and_outlive_its_token(tm
         gate.client(gate.token("twin")) as twin,
     ):
         session, theirs = await initialize(client), await initialize(twin)
-        mine = (await legacy(client, session, "tools/call", {"name": "raw__who"})).json()["result"]
-        other = (await legacy(twin, theirs, "tools/call", {"name": "raw__who"})).json()["result"]
+        mine = (await legacy_answer(client, session, "tools/call", {"name": "raw__who"}))["result"]
+        other = (await legacy_answer(twin, theirs, "tools/call", {"name": "raw__who"}))["result"]
         assert mine["content"] != other["content"]  # 8: no upstream session is shared by two principals
         stolen = await legacy(twin, session, "tools/call", {"name": "raw__who"})
         assert stolen.status_code == 404  # 9
-        again = (await legacy(renewed, session, "tools/call", {"name": "raw__who"})).json()["result"]
+        again = (await legacy_answer(renewed, session, "tools/call", {"name": "raw__who"}))["result"]
         assert again["content"] == mine["content"]  # 10: a fresh token of the same caller is the same caller
 
 
 async def test_11_a_restarted_upstream_is_greeted_again_once_and_the_call_succeeds(tmp_path: Path) -> None:
     async with legacy_world(tmp_path) as (gate, up), gate.client(gate.token("planner")) as client:
         session = await initialize(client)
-        assert "result" in (await legacy(client, session, "tools/call", {"name": "raw__who"})).json()
+        assert "result" in await legacy_answer(client, session, "tools/call", {"name": "raw__who"})
         greeted = up.count("initialize")
         up.sessions.clear()  # it forgot everybody
-        assert "result" in (await legacy(client, session, "tools/call", {"name": "raw__who"})).json()
+        assert "result" in await legacy_answer(client, session, "tools/call", {"name": "raw__who"})
         assert up.count("initialize") == greeted + 1
 
 

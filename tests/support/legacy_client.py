@@ -1,6 +1,7 @@
 """The handshake era by hand: one session, and messages in it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 import msgspec
@@ -41,3 +42,15 @@ async def legacy(
 ) -> httpx2.Response:
     """Send one request in a session."""
     return await client.post(path, content=legacy_body(method, params), headers=legacy_headers(session))
+
+
+async def legacy_answer(
+    client: httpx2.AsyncClient, session: str, method: str, params: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """Return the JSON-RPC answer to one request in a session, as JSON or as the last event of a stream."""
+    response = await legacy(client, session, method, params)
+    text = response.text
+    if response.headers["content-type"].startswith("text/event-stream"):  # an answer that took its time
+        text = [line for line in text.splitlines() if line.startswith("data:")][-1].removeprefix("data:")
+    answer: dict[str, Any] = msgspec.json.decode(text)
+    return answer
