@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 
 from agent_gateway.admin.models import PinJudged, PinShown
 from agent_gateway.admin.reading import Readers
+from agent_gateway.admin.recording import check_recorder
 from agent_gateway.audit import records
 from agent_gateway.mesh.holding import OPERATIONS
 from agent_gateway.runtime.books import DataDir
@@ -34,6 +35,7 @@ def pin_routes(gateway: Gateway, keeper: Keeper, data: DataDir, readers: Readers
 
         An approval is served at once by this worker, and within half a minute by the others.
         """
+        check_recorder(gateway)
         place = Place(said.upstream, said.what, said.name)
         operator: str = request.state.operator.id
         now = gateway.services.clock()

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from agent_gateway.admin.models import ProposalJudged, ProposalShown
 from agent_gateway.admin.reading import Readers
+from agent_gateway.admin.recording import check_recorder
 from agent_gateway.audit import records
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.gateway import Gateway
@@ -28,6 +29,7 @@ def proposal_routes(gateway: Gateway, data: DataDir, readers: Readers) -> APIRou
     @router.post("/proposals", tags=["catalogue"])
     async def judge(said: ProposalJudged, request: Request) -> ProposalShown:
         """Approve or reject one proposal, as it was looked at; the record comes before the answer."""
+        check_recorder(gateway)
         operator: str = request.state.operator.id
         now = gateway.services.clock()
         kept = await readers.read(lambda: store.judge(said.name, said.digest, said.verdict, operator, now))

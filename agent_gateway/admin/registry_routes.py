@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_gateway.admin.models import Shown
 from agent_gateway.admin.reading import Readers
+from agent_gateway.admin.recording import check_recorder
 from agent_gateway.audit import records
 from agent_gateway.runtime.books import DataDir
 from agent_gateway.runtime.gateway import Gateway
@@ -71,6 +72,7 @@ def registry_routes(gateway: Gateway, data: DataDir, readers: Readers) -> APIRou
     @router.post("/servers/approvals", tags=["registry"])
     async def judge(said: ServerJudged, request: Request) -> ServerShown:
         """Let a version be seen by others than its owner, or no more."""
+        check_recorder(gateway)
         now = gateway.services.clock()
         before, after = await readers.read(lambda: store.set_approval(said.name, said.version, said.approval, now))
         verdict: Said = "approved" if said.approval == "approved" else "rejected"
@@ -80,6 +82,7 @@ def registry_routes(gateway: Gateway, data: DataDir, readers: Readers) -> APIRou
     @router.post("/servers/statuses", tags=["registry"])
     async def set_status(said: ServerStatusSaid, request: Request) -> ServerShown:
         """Set the status of a version. A mirrored one follows its registry again at the next look."""
+        check_recorder(gateway)
         now = gateway.services.clock()
         before, after = await readers.read(
             lambda: store.set_one_status(said.name, said.version, said.status, said.message, now)
