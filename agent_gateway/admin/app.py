@@ -67,7 +67,7 @@ class AdminApp:
             await self._probe(scope)(scope, receive, send)
             return
         scope.setdefault("state", {})["operator"] = operator
-        if self._api is None:
+        if self._api is None or (self._api.done() and self._api.exception() is not None):  # it may go well next time
             self._api = asyncio.ensure_future(asyncio.to_thread(self._build))  # not on the loop: calls go on
         api = await asyncio.shield(self._api)  # who leaves takes it from nobody else
         await api(scope, _again(body, receive), send)

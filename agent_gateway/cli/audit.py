@@ -105,7 +105,10 @@ def verify(
     kept = [_text(path) for path in checkpoint or ()]
     with _readable():
         try:
-            report = verify_target(target or _directory(session), vkey or own_vkeys(session), kept)
+            # Of our own logs the key of today tells which came before. A key that was retired, perhaps because it
+            # was stolen, must not speak for a log that knows of no change.
+            keys = vkey or (own_vkeys(session) if target else own_vkeys(session)[:1])
+            report = verify_target(target or _directory(session), keys, kept)
         except ValueError as error:
             raise Failure(f"cannot verify: {error}", exit_code=2) from None
     data: dict[str, object] = {"ok": report.is_ok, **asdict(report)}

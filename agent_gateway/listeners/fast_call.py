@@ -111,8 +111,7 @@ class FastCall(Sending):
         if request is None:
             return None
         exchange = self._gateway.exchange(head.principal, head.route.name, {})
-        lane = open_lane(request, exchange)
-        if lane is not None:
+        if (lane := open_lane(request, exchange)) is not None:
             if len(head.lanes) >= MAX_LANES:
                 head.lanes.clear()
             head.lanes[message.kind] = lane
@@ -212,7 +211,10 @@ class FastCall(Sending):
             self._fault()
 
     def set_exception(self, failure: UpstreamFailed, /) -> None:
-        self._fail(self._lane.direct.failed(failure, self._lane.timeout_s))
+        try:
+            self._fail(self._lane.direct.failed(failure, self._lane.timeout_s))
+        except Exception:  # noqa: BLE001 - the listener's edge: one of the three walls
+            self._fault()
 
     def _hear_body(self) -> None:
         response = self._response
@@ -231,8 +233,7 @@ class FastCall(Sending):
     def _answered(self, body: bytes) -> None:
         exchange, lane = self._exchange, self._lane
         assert exchange is not None
-        result = plain_result(body, self.id)
-        if result is not None:
+        if (result := plain_result(body, self.id)) is not None:
             lane.direct.heard()
             exchange.bytes_out, exchange.status = len(body), "ok"
             settle(self._gateway.services, exchange)

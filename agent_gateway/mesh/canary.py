@@ -30,6 +30,7 @@ SUFFIX: Final = "-next"
 MAX_CALLERS: Final = 64
 MAX_NAME_CHARS: Final = 32
 _LITERAL: Final = re.compile(r'//[^\n]*|((?:\w+\s*::\s*)*)"((?:[^"\\]|\\.)*)"')
+_ODD: Final = re.compile(r"\\[ux]|::\s*//|//[^\n]*\s+::")  # ways to write a name that `_LITERAL` does not read
 _NEGATIONS: Final = re.compile(r"\bunless\b|!|\bif\b|\bfalse\b|\)\s*==|==\s*\(")
 _BLOCK: Final = r"\n// canary {name} (\{{[^\n]*\}})\n(?:[^\n]*\n)*?// end of canary {name}\n"
 
@@ -157,6 +158,12 @@ def _numbered(canary: Canary, texts: Sequence[str]) -> Iterator[str]:
 
 def _again(canary: Canary, policy: Policy) -> str | None:
     """Return a policy with the sibling in place of the approved version, None when it does not speak of that one."""
+    if _ODD.search(policy.text):
+        raise BadRequest(
+            f"the policy at {policy.place} may write a name with an escape, or with a comment inside",
+            code="canary_differs",
+            hint="write names plainly",
+        )
     text = re.sub(r'@id\s*\(\s*"(?:[^"\\]|\\.)*"\s*\)\s*', "", policy.text)
     changed = _LITERAL.sub(lambda found: _renamed(canary, policy, found), text)
     if changed == text:

@@ -75,21 +75,24 @@ class ApiWatch:
                 await self._mirrored(name, folder)
 
     async def _refetched(self, name: str, config: OpenApiUpstream, base_dir: Path, folder: ApiFolder) -> None:
-        sources = await self._sources(name, config, base_dir)
-        if sources is None:
+        fetched = await self._sources(name, config, base_dir)
+        if fetched is None:
             return
+        sources, etag = fetched
         looked = await asyncio.to_thread(lambda: follow(folder, import_api(folder, sources)))
+        # only now: a host must not say of what could not be taken up that it is as it was
+        self._known[name].etag, self._known[name].spec = etag, config.spec or ""
         for tool in looked.published:
             log(logging.INFO, "a tool of an API changed, and is served so", upstream=name, tool=tool)
         for tool, why in looked.held:
             log(logging.WARNING, "a changed tool of an API is held", upstream=name, tool=tool, why=why[:500])
 
-    async def _sources(self, name: str, config: OpenApiUpstream, base_dir: Path) -> Sources | None:
-        """Return the description as it is now, None when its host says that it is as it was."""
+    async def _sources(self, name: str, config: OpenApiUpstream, base_dir: Path) -> tuple[Sources, str] | None:
+        """Return the description as it is now and its ETag, None when its host says that it is as it was."""
         known, spec = self._known[name], config.spec or ""
         if not spec.startswith(("http://", "https://")):
             path, _, entry = spec.partition("#")
-            return await asyncio.to_thread(from_path, base_dir / path, entry)
+            return await asyncio.to_thread(from_path, base_dir / path, entry), ""
         headers = [("accept", "application/json, */*;q=0.5")]
         if known.etag and known.spec == spec:
             headers.append(("if-none-match", known.etag))
@@ -100,9 +103,7 @@ class ApiWatch:
             return None
         if response.status != 200:
             raise UpstreamFailed(f"the host answered with status {response.status}")
-        sources = await asyncio.to_thread(from_body, spec, response.body)
-        known.etag, known.spec = response.headers.get("etag", ""), spec
-        return sources
+        return await asyncio.to_thread(from_body, spec, response.body), response.headers.get("etag", "")
 
     async def _mirrored(self, name: str, folder: ApiFolder) -> None:
         known = self._known.setdefault(name, _Known())

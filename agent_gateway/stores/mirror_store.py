@@ -74,7 +74,8 @@ class MirrorStore:
                 key = (entry.name, entry.version)
                 seen.add(key)
                 here = known.get(key)
-                why = _reason(entry, here, source, sources.get(key, source), is_owned=entry.name in owned)
+                came_from = sources.get(key, source if here is None else "")
+                why = _reason(entry, here, source, came_from, is_owned=entry.name in owned)
                 if why:
                     found.left.append(f"{entry.name} {entry.version}: {why}")
                 elif here is None and len(known) >= MAX_ENTRIES:
@@ -103,9 +104,14 @@ class MirrorStore:
 
 
 def _reason(entry: ServerEntry, here: ServerEntry | None, source: str, came_from: str, *, is_owned: bool) -> str:
-    """Return why an entry is left out, empty when it is not."""
+    """Return why an entry is left out, empty when it is not.
+
+    came_from  the registry that the version came from; empty when it is here and came from none
+    """
     if is_owned:
         return "it is published here by its owner"
+    if not came_from:
+        return "it is published here by an operator"
     if came_from != source:
         return "it came from another registry"
     if here is not None and here.document != entry.document:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from agent_gateway import admin
-from agent_gateway.admin.app import MAX_BODY_BYTES
+from agent_gateway.admin.app import MAX_BODY_BYTES, AdminApp, Api
 from agent_gateway.admin.audit_routes import MAX_STREAMS
 from agent_gateway.admin.probes import PROBES
 from agent_gateway.audit.verify import verify_receipt
@@ -65,6 +65,28 @@ async def bare(tmp_path: Path) -> AsyncGenerator[TestGateway]:
     """A gateway without upstreams: enough for whoever never calls a tool."""
     async with gateway(tmp_path, BARE, main__cedar="permit (principal, action, resource);") as started:
         yield started
+
+
+class Faltering(AdminApp):
+    """One that cannot be built the first time, as when no file can be opened for the moment."""
+
+    tries = 0
+
+    def _build(self) -> Api:
+        self.tries += 1
+        if self.tries == 1:
+            raise OSError(24, "Too many open files")
+        return super()._build()
+
+
+async def test_an_api_that_could_not_be_built_is_built_for_the_next_who_asks(bare: TestGateway) -> None:
+    app = Faltering(bare.worker.gateway, bare.worker.keeper, bare.worker.data)
+    headers = {"authorization": f"Bearer {local_token(bare)}"}
+    async with httpx2.AsyncClient(transport=StreamingTransport(app), base_url=ADMIN_URL, headers=headers) as client:
+        with pytest.raises(OSError, match="Too many open files"):
+            await client.get("/v1/pins")
+        assert (await client.get("/v1/pins")).status_code == 200
+        assert app.tries == 2
 
 
 async def get(running: TestGateway, path: str) -> Any:

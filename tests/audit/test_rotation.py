@@ -136,6 +136,19 @@ async def test_a_change_that_no_known_key_signed_is_not_believed(world: World, o
     assert "checkpoint" in world.found(old.verifier.vkey)
 
 
+async def test_one_gateway_does_not_say_which_key_signs_for_another(world: World) -> None:
+    """Whoever trusts two gateways' keys must not hear of the one's from the other."""
+    await world.write("1", signer=STRANGER)
+    other = Signer("another.example", Ed25519PrivateKey.generate())
+    forged = Signer(NAME, Ed25519PrivateKey.generate())
+    await world.write("0", signer=other)
+    with closing(LogFile.open(world.logs / "0.db", other.for_log("0"))) as file:
+        file.write([encoded(records.key_change(START, STRANGER.verifier.vkey, forged.verifier.vkey, "eve"))], 0)
+        file.checkpoint(0)
+    await world.write("2", signer=forged)
+    assert world.found(other.verifier.vkey, STRANGER.verifier.vkey) == ["checkpoint"]
+
+
 async def test_a_change_to_the_key_of_another_name_teaches_nothing(world: World) -> None:
     await world.write()
     old, other = rotation.signer(world.keys, NAME), Signer("another.example", STRANGER.key)

@@ -341,6 +341,8 @@ async def test_what_takes_in_both_versions_is_no_obstacle(tmp_path: Path) -> Non
         'permit (principal, action, resource) when { (resource in Upstream::"api") == (context.route == "x") };',
         'permit (principal, action, resource) when { !(resource.name == "api__alpha") };',
         'forbid (principal, action, resource) when { resource.name like "*i__alpha" };',
+        'forbid (principal, action, resource == Tool::"api__\\u{61}lpha");',
+        'forbid (principal, action, resource in Upstream // the old one\n::"api");',
     ],
 )
 def test_a_policy_that_cannot_be_said_again_stops_the_canary(tmp_path: Path, policy: str) -> None:

@@ -11,6 +11,7 @@ import anyio
 import orjson
 import pytest
 
+from agent_gateway.pipeline.exchange import Exchange
 from support.gateways import TestGateway, gateway
 from support.odd_tools import TOOLS
 from support.raw_upstream import Call, Gate, RawUpstream, answer, definition, raw_upstream, text
@@ -247,6 +248,22 @@ async def test_a_deadline_is_kept_to_both_ways(tmp_path: Path) -> None:
         said = [await _sent(one, upstream, way, request(token, "raw__hangs")) for way in (short, long)]
         assert said[0] == said[1]
         assert b"-32012" in bytes(str(said[0][0]), "utf-8")
+
+
+async def test_a_fault_while_a_deadline_passes_is_answered_and_later_deadlines_are_kept_to(tmp_path: Path) -> None:
+    def fails(_: Exchange) -> None:
+        raise RuntimeError("of our own")
+
+    async with _both(tmp_path) as (one, upstream, ways), Connection(ways.short) as short:
+        token = one.token("planner")
+        await _sent(one, upstream, short, request(token))
+        with anyio.fail_after(20):
+            usual, one.worker.gateway.services.on_end = one.worker.gateway.services.on_end, fails
+            await short.send(request(token, "raw__hangs"))
+            assert b'"internal"' in await short.answer()
+            one.worker.gateway.services.on_end = usual
+            await short.send(request(token, "raw__hangs"))
+            assert b"-32012" in await short.answer()
 
 
 async def test_a_rate_is_taken_once_for_each_call(tmp_path: Path) -> None:

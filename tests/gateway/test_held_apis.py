@@ -160,6 +160,20 @@ async def test_a_description_is_fetched_when_it_is_due_and_sent_when_it_changed(
         assert sorted(await here.tools()) == ["api__alpha", "api__beta", "api__read_result"]
 
 
+@pytest.mark.requirement("mesh.refetch")
+async def test_a_change_that_could_not_be_taken_up_is_fetched_again_once_it_can(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.look()
+        here.host.described["paths"]["/b"]["get"] = operation("beta", "q", summary="Reads all of it")
+        curation = here.folder.path / "curation.yaml"
+        kept = curation.read_bytes()
+        curation.write_text("tools: [")
+        await here.look()
+        curation.write_bytes(kept)
+        await here.look()
+        assert "Reads all of it" in (await here.tools())["api__beta"]["description"]
+
+
 async def test_an_operation_that_is_gone_goes_on_until_somebody_says_so(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         del here.host.described["paths"]["/b"]

@@ -117,6 +117,13 @@ async def test_what_left_its_registry_is_marked_and_what_is_ours_or_changed_is_l
             assert found(store)["io.weather/sun 1.0.0"] == ("active", "approved", "")
             assert found(store)["io.weather/ours 9.0.0"][0] == "active"
 
+            store.publish(entry("desk"))
+            theirs.publish(entry("desk", status="deleted"))
+            clock.now += HOUR
+            told = await mirror_due(mirrors, store, clock)
+            assert "io.weather/desk 1.0.0: it is published here by an operator" in told["them"].left
+            assert found(store)["io.weather/desk 1.0.0"][0] == "active"
+
             other = {"other": Mirror(url=url, search="io.weather/sun")}
             told = await mirror_due(other, store, clock)
             assert told["other"].left == ["io.weather/sun 1.0.0: it came from another registry"]

@@ -178,6 +178,11 @@ class Server:
         asked = b""
         while len(asked) < size and (chunk := told.recv(size - len(asked))):
             asked += chunk
+        if len(asked) < size:  # who asked is gone already
+            for stream in streams:
+                os.close(stream)
+            told.close()
+            return None
         wanted = json.loads(asked)
         pid = os.fork()
         if pid == 0:
@@ -207,6 +212,8 @@ class Server:
         os.chdir(wanted["cwd"])
 
     def _hear(self, pid: int, told: socket.socket) -> None:
+        if self._holders.get(pid) is not told:
+            return  # its end was noticed in the same step
         numbers = _received(told)
         for number in numbers or bytes([signal.SIGKILL]):  # who leaves takes the program along
             if pid in self._holders:

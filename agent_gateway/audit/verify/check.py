@@ -111,7 +111,7 @@ class _LogCheck:
         self.doubted: list[tuple[Note, str]] = []  # signed by no key that is known so far, and why
         self.passed: dict[int, bytes] = {}  # size -> root, where a doubted checkpoint stands
         self.tree = Tree()  # over the leaf hashes that are kept beside the records
-        self.heads: dict[int, list[tuple[bytes, bytes | None]]] = {}  # size -> (signed root, kept frontier)
+        self.heads: dict[int, list[tuple[str, bytes, bytes | None]]] = {}  # size -> (origin, root, kept frontier)
         self.anchored = 0
         self.times: list[int] = []  # [oldest, newest] record that is not anchored, unix ms
         self.is_lost = False  # a root did not fit, or records are missing: no later root can fit
@@ -156,7 +156,7 @@ class _LogCheck:
                 continue
             self.report.checkpoints += 1
             if size > self.tree.size or size not in self.passed:
-                self.heads.setdefault(size, []).append((root, note.frontier))
+                self.heads.setdefault(size, []).append((origin, root, note.frontier))
             elif self.passed[size] != root and not self.is_lost:
                 self._add("root", f"the first {size} records are not those that were signed", index=size - 1)
         self.passed |= {
@@ -206,7 +206,7 @@ class _LogCheck:
         """Compare the tree as it is now with every checkpoint of this size."""
         if self.tree.size in self.passed:
             self.passed[self.tree.size] = self.tree.root()
-        for root, frontier in () if self.is_lost else self.heads.get(self.tree.size, ()):
+        for origin, root, frontier in () if self.is_lost else self.heads.get(self.tree.size, ()):
             if self.tree.root() != root:
                 text = f"records {self.anchored} to {self.tree.size - 1} are not those that were signed"
                 self._add("root", text, index=self.anchored)
@@ -215,7 +215,7 @@ class _LogCheck:
             self.anchored, self.times = self.tree.size, []
             if frontier not in (None, b"".join(self.tree.nodes)):
                 self._add("frontier", f"the frontier kept with checkpoint {self.tree.size} was altered")
-            if self.keys.learn():
+            if self.keys.learn(origin):
                 self._take_anew()
 
 

@@ -32,10 +32,19 @@ class Keys:
         if record.get("kind") == "key" and (pair := keys_of_change(record)) is not None:
             self._heard.append((*pair, index + 1))
 
-    def learn(self) -> bool:
-        """Believe what was heard, now that a trusted key has signed for it; return whether that is anything new."""
+    def learn(self, origin: str) -> bool:
+        """Believe what was heard of a name's keys, now that a trusted key of this name has signed for it.
+
+        origin  of what was signed: `name/slot`, or `name`
+
+        Returns whether that is anything new.
+        """
         is_new = False
-        while known := [one for one in self._heard if {*self._trusted, *self._until}.intersection(one[:2])]:
+        names = (origin, origin.rpartition("/")[0])
+        told = [one for one in self._heard if one[0].partition("+")[0] in names]
+        while known := [
+            one for one in told if one in self._heard and {*self._trusted, *self._until}.intersection(one[:2])
+        ]:
             for change in known:
                 self._heard.remove(change)
                 old, new, size = change
