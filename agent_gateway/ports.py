@@ -105,6 +105,7 @@ class UpstreamRequest:
     client_capabilities  what this caller declared, raw; the upstream is told exactly that. None: nothing
     client_info          what the caller says of itself, raw; unverified, for display only
     log_level            the least severe log message the caller wants; None: none
+    caller_era           which era the request came in, when an upstream of both may be asked in it
     let_go               hears that the upstream let go of its stream, to be asked for the rest later; None: no matter
     """
 
@@ -120,6 +121,7 @@ class UpstreamRequest:
     client_capabilities: msgspec.Raw | None = None
     client_info: msgspec.Raw | None = None
     log_level: str | None = None
+    caller_era: Literal["legacy", "modern"] = "modern"
     let_go: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
     steps: "Steps | None" = None  # for an upstream whose tools are composed of calls of others
 

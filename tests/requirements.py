@@ -350,6 +350,9 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "mcp.asking.cells": Requirement(
         "issue 3, 2", "sampling, elicitation and roots reach the person behind a client of either era"
     ),
+    "mcp.era-of-the-caller": Requirement(
+        "issue 3, 2", "an upstream of both eras can be called in the era of each caller, with nothing translated"
+    ),
     "mcp.asking.declared": Requirement("issue 3, 2", "an upstream is told what the client declared, and no more"),
     "a2a.card-leads-here": Requirement(
         "issue 4.2", "a served card names the gateway alone: no URL of the agent survives in any member or shape"

@@ -31,8 +31,9 @@ class McpUpstream(Upstream):
     """The child's working directory. Default: that of this file."""
     isolation: Isolation | None = None
     """Who shares a child or a legacy session: all, a tenant, none. Default: `tenant`; with `url`, `principal`."""
-    era: Literal["auto", "modern", "legacy"] = "auto"
-    """MCP 2026-07-28 and later, the handshake before it, or find out."""
+    era: Literal["auto", "caller", "modern", "legacy"] = "auto"
+    """MCP 2026-07-28 and later, the handshake before it, or find out. `caller`, with `url`: a server of both eras is
+    called in its caller's, at the price of sessions; then nothing is translated on the way."""
     tools: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
     """Rules by tool name or pattern, the upstream's own names. Later entries win, key by key; tags add up."""
     prompts: Mapping[Pattern, ToolRule] = Field(default={}, max_length=1000)
@@ -83,6 +84,8 @@ class McpUpstream(Upstream):
             raise refuse("`env` and `cwd` belong to `command`", "leave them out with `url`")
         if self.transport == "sse" and (self.url is None or self.era == "modern"):
             raise refuse("`transport: sse` is for a `url` of the handshake era", "leave one of them out")
+        if self.era == "caller" and (self.url is None or self.transport == "sse"):
+            raise refuse("`era: caller` is for a `url` of streamable HTTP", "leave `era` out")
         if self.url is None and (self.auth.kind != "none" or self.allow_private):
             raise refuse("`auth` and `allow_private` belong to `url`", "give a child its secret under `env`")
         return self

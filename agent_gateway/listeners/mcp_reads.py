@@ -210,6 +210,7 @@ class Sent:
             client_capabilities=request.client.capabilities,
             client_info=request.client.info,
             log_level=request.client.log_level,
+            caller_era=request.era,
         )
 
     def _body_of(self, answer: UpstreamAnswer) -> bytes:

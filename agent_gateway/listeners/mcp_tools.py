@@ -100,6 +100,8 @@ class Sent:
         way = way_of(self._request, self._entry)
         asked = by_way(way, upstream, self._request.inbound.gateway.farewells)
         outgoing = self.outgoing(permit.call, keeps_task=way == "as_it_is")
+        if way == "plain":
+            outgoing = replace(outgoing, caller_era=self._request.era)
         if capability.steps:
             outgoing = replace(outgoing, steps=StepsOf(self._request, self._exchange, permit.call, self.sink))
         answer = await converse(turn, asked, outgoing)

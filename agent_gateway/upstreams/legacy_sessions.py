@@ -276,7 +276,7 @@ class LegacySessions:
             response = await self._http.send(sent, timeout_s=timeout_s)
             reply = await receive(response, id_raw, Inbox(id_raw, NOBODY, 0), self._settings.limits)
             probe = outbound.read_probe("initialize", reply.status, reply.body)
-            if probe.verdict == "modern" and self._settings.era == "auto":
+            if probe.verdict == "modern" and self._settings.pinned_era is None:
                 raise EraChangedError
             if probe.verdict == "old_sse":
                 old = "the upstream speaks only the HTTP+SSE transport of 2024"

@@ -49,6 +49,8 @@ from mcp_registry.protocol.versions import LATEST_MODERN, Era
 Credentials = Callable[[Principal], Awaitable[Sequence[tuple[bytes, bytes]]]]
 
 _T = TypeVar("_T")
+_HANDSHAKE = ServerInfo("legacy", "", None, None, None)
+_AS_CALLED = replace(_HANDSHAKE)  # of an upstream of both eras, for one request of a caller of this one
 _SERVER_ERROR = -32000  # what legacy servers say of an unknown session, some with status 400
 _MAX_INFOS = 256
 _FIRST_PAUSE_S = 1.0  # before a listening that ended begins anew
@@ -83,6 +85,7 @@ class HttpUpstream:
         self._ids = count(1)
         self.direct = Direct(settings.url, http, self._breaker, self._next_id)
         self._known: ServerInfo | None = None
+        self._is_of_both = settings.era == "caller"  # until it is known to be of one
         self._infos: dict[bytes, ServerInfo] = {}  # by credential: what one is told is not for another
         self._finding: dict[bytes, asyncio.Task[ServerInfo]] = {}
         self._chores = Chores(settings.timeouts.farewell_s)
@@ -216,6 +219,8 @@ class HttpUpstream:
             sink = Patient(sink, limit)
         headers = await self._credentials(request.principal)
         known = await self._era(headers)
+        if self._is_of_both and request.caller_era == "legacy" and known.era == "modern":
+            known = _AS_CALLED
         try:
             reply = await (self._send(known, request, sink, headers) if begun is None else self._hear(*begun, sink))
             if not self._is_surprise(known.era, reply):
@@ -293,20 +298,22 @@ class HttpUpstream:
         if probe.verdict == "modern":
             return speak.server_info("modern", probe.version, probe.result)
         if probe.verdict == "legacy":
-            return ServerInfo("legacy", "", None, None, None)
+            return _HANDSHAKE
         answer_of(reply)
         raise garbage("it does not say which era it speaks")
 
     async def _look_again(self, known: ServerInfo, headers: Headers) -> ServerInfo:
-        if self._settings.era != "auto":
+        if self._settings.pinned_era is not None:
             return known
+        if known is _AS_CALLED:
+            self._is_of_both = False  # it speaks the other era alone
         self._infos.clear()
         if self._known is known or (self._known is not None and self._known.era == known.era):
             self._known = None
         return await self._era(headers)
 
     def _is_surprise(self, era: Era, reply: Reply) -> bool:
-        if reply.status not in _REFUSED or self._settings.era != "auto":
+        if reply.status not in _REFUSED or self._settings.pinned_era is not None:
             return False
         code = speak.error_code(reply.answer.error) if reply.answer is not None else None
         if era == "legacy":
@@ -314,11 +321,11 @@ class HttpUpstream:
         return code in (None, _SERVER_ERROR, INVALID_REQUEST, UNSUPPORTED_PROTOCOL_VERSION)
 
     def _pin_era(self) -> None:
-        pinned = self._settings.era
+        pinned = self._settings.pinned_era
         if pinned == "modern":
             self._known = ServerInfo("modern", LATEST_MODERN, None, None, None)
         elif pinned == "legacy":
-            self._known = ServerInfo("legacy", "", None, None, None)
+            self._known = _HANDSHAKE
 
     async def _ask_info(self, principal: Principal, headers: Headers) -> ServerInfo:
         known = await self._era(headers)

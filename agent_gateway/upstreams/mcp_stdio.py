@@ -85,7 +85,7 @@ class StdioUpstream:
         self._jitter = jitter
         self._env = child_environment(settings, environ)
         self._ids = count(1)
-        self._era: Era | None = None if settings.era == "auto" else settings.era
+        self._era: Era | None = settings.pinned_era
         self._known: ServerInfo | None = None
         self._deaths: dict[Owner, _Deaths] = {}
         self._health = Health("unknown")
@@ -270,7 +270,7 @@ class StdioUpstream:
             was_probe = self._era is None and not child.is_alive
             await child.stop(self._settings.timeouts.farewell_s)
             if not was_probe:
-                self._era = None if self._settings.era == "auto" else self._settings.era
+                self._era = self._settings.pinned_era
                 raise
         except BaseException:
             self._chores.start(child.stop(self._settings.timeouts.farewell_s))

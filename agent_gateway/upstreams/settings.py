@@ -7,9 +7,10 @@ from typing import Literal
 
 from agent_gateway.egress.resolve import EgressRules
 from gateway_policies.principal import Principal
+from mcp_registry.protocol.versions import Era
 
 Isolation = Literal["shared", "tenant", "principal"]
-EraPin = Literal["auto", "modern", "legacy"]
+EraPin = Literal["auto", "caller", "modern", "legacy"]
 
 _MIB = 1024 * 1024
 
@@ -58,6 +59,7 @@ class UpstreamSettings:
     """One registered MCP upstream.
 
     kind       `http`: `url` (streamable HTTP). `sse`: `url` (HTTP+SSE). `stdio`: `command`, `args`, `cwd`, `env`
+    era        the one it speaks, `auto` to find out, `caller` for that of each caller where it speaks both
     env        the child's environment, to which `inherit` adds variables of ours by name, and `PATH`
     isolation  who shares a legacy session or a child; None: `principal` for HTTP, `tenant` for stdio
     tls        trust and client certificate, None: the system's trust
@@ -83,6 +85,11 @@ class UpstreamSettings:
     def __post_init__(self) -> None:
         if (self.kind != "stdio") != bool(self.url) or (self.kind == "stdio") != bool(self.command):
             raise ValueError("an http upstream has a url, a stdio upstream a command, and neither the other's")
+
+    @property
+    def pinned_era(self) -> Era | None:
+        """Return the era that an operator says it speaks, None to find out."""
+        return self.era if self.era in ("modern", "legacy") else None
 
     def owner(self, principal: Principal) -> tuple[str, ...]:
         """Return who shares state at this upstream with `principal`: equal for two who do."""

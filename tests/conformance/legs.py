@@ -109,7 +109,7 @@ def aggregate() -> str:
 
 def upstream(name: str, port: int) -> str:
     """Return the configuration of one upstream, all of whose tools may be called."""
-    rules = 'tools: {"*": {risk: 1}}'
+    rules = 'tools: {"*": {risk: 1}}' + (", era: caller" if name == "both" else "")
     return f"  {name}: {{url: 'http://127.0.0.1:{port}/mcp', allow_private: true, {rules}}}\n"
 
 

@@ -30,7 +30,7 @@ from support.scenes import FILES, check_books, world
 
 Mode = Literal["legacy", "2026-07-28"]
 MODES: tuple[Mode, ...] = ("legacy", "2026-07-28")
-UPSTREAMS = ("modern", "legacy", "stdio")
+UPSTREAMS = ("modern", "legacy", "paired", "stdio")
 RULES = 'tools: {"*": {risk: 1, read_only: true}}'
 
 
@@ -64,13 +64,18 @@ def servers() -> Generator[dict[str, HttpServer]]:
         yield {
             "modern": stack.enter_context(start_http_server(era="modern")),
             "legacy": stack.enter_context(start_http_server(era="legacy")),
+            "paired": stack.enter_context(start_http_server(era="both")),
         }
 
 
 @asynccontextmanager
 async def mixed(folder: Path, servers: dict[str, HttpServer], *, stdio: bool = True) -> AsyncGenerator[TestGateway]:
     """A gateway in front of both eras, and of a legacy child."""
-    entries = [f"  {name}: {{url: '{one.url}', allow_private: true, {RULES}}}\n" for name, one in servers.items()]
+    eras = {"paired": "era: caller, "}
+    entries = [
+        f"  {name}: {{url: '{one.url}', allow_private: true, {eras.get(name, '')}{RULES}}}\n"
+        for name, one in servers.items()
+    ]
     command = msgspec.json.encode(server_command(era="legacy")).decode()
     if stdio:
         entries.append(f"  stdio: {{command: {command}, {RULES}}}\n")

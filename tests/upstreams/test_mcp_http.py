@@ -144,6 +144,25 @@ async def test_a_pinned_era_is_spoken_without_asking(server: HttpServer) -> None
         assert (await upstream.server_info(ALICE)).instructions == "be kind"
 
 
+@pytest.mark.requirement("mcp.era-of-the-caller")
+@pytest.mark.parametrize(
+    ("speaks", "answers"), [("both", ["modern", "legacy"]), ("modern", ["modern"] * 2), ("legacy", ["legacy"] * 2)]
+)
+async def test_a_server_of_both_eras_is_called_in_its_callers_and_another_in_its_own(
+    speaks: Era, answers: list[str]
+) -> None:
+    with start_http_server(era=speaks) as running:
+        async with open_http(http_settings(running.url, era="caller")) as upstream:
+            for _ in range(2):
+                eras: list[str] = []
+                for era in ("modern", "legacy"):
+                    answer = await upstream.request(call("echo", {"text": era}, caller_era=era), KeepingSink())
+                    assert text_of(answer) == era
+                    eras.append(answer.era)
+                assert eras == answers
+            assert upstream.session_count == (0 if speaks == "modern" else 1)
+
+
 async def test_an_upstream_that_is_closed_refuses(server: HttpServer) -> None:
     async with open_http(http_settings(server.url)) as upstream:
         await upstream.request(call("echo", {"text": "x"}), KeepingSink())
