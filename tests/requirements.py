@@ -23,8 +23,6 @@ class Requirement:
     gap: str | None = None
 
 
-_SOON: Final = "its part is built beside this table; the test is claimed when the parts meet"
-
 REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     # --- invariants ------------------------------------------------------------------------
     "invariant.no-permit-no-forward": Requirement("DESIGN 1", "nothing is forwarded without a Permit"),
@@ -55,22 +53,22 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     ),
     "invariant.tenants-apart": Requirement("DESIGN 3", "no answer names another tenant or what is its"),
     "invariant.egress-only": Requirement(
-        "DESIGN 4", "every outbound connection goes to an address that egress has checked", _SOON
+        "DESIGN 4", "every outbound connection goes to an address that egress has checked"
     ),
     "invariant.no-redirects-no-proxies": Requirement(
-        "DESIGN 4", "no outbound request follows a redirect or a proxy variable", _SOON
+        "DESIGN 4", "no outbound request follows a redirect or a proxy variable"
     ),
     "invariant.ids-are-bound": Requirement(
         "DESIGN 5", "an id that comes back works only for the principal it was given to"
     ),
     "invariant.doubt-denies.no-policy": Requirement("DESIGN 6", "without a policy every call is denied"),
-    "invariant.doubt-denies.policy-error": Requirement("DESIGN 6", "a rule that fails to evaluate denies", _SOON),
-    "invariant.doubt-denies.budget-store": Requirement("DESIGN 6", "a budget store that is down denies", _SOON),
+    "invariant.doubt-denies.policy-error": Requirement("DESIGN 6", "a rule that fails to evaluate denies"),
+    "invariant.doubt-denies.budget-store": Requirement("DESIGN 6", "a budget store that is down denies"),
     "invariant.doubt-denies.audit": Requirement("DESIGN 6", "an audit log that is down denies"),
     "invariant.doubt-denies.idp": Requirement(
-        "DESIGN 6", "cached keys serve for up to 24 hours while an issuer is down, and then nobody enters", _SOON
+        "DESIGN 6", "cached keys serve for up to 24 hours while an issuer is down, and then nobody enters"
     ),
-    "invariant.telemetry-never-denies": Requirement("DESIGN 6", "calls go on while telemetry is down", _SOON),
+    "invariant.telemetry-never-denies": Requirement("DESIGN 6", "calls go on while telemetry is down"),
     "invariant.no-overspend": Requirement(
         "DESIGN 7", "holds never exceed a limit, at any level, under any interleaving"
     ),
@@ -200,10 +198,10 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "config.schema-for-editors": Requirement("issue 2", "a JSON Schema describes every key and is current"),
     "config.hot-reload": Requirement("issue 2", "SIGHUP or a changed file swaps the snapshot, then drains"),
     # --- listeners -------------------------------------------------------------------------
-    "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve", _SOON),
+    "listeners.routes": Requirement("issue 3", "`/mcp`, `/mcp/{toolset}` and `/servers/{upstream}/mcp` serve"),
     "listeners.admin-audience": Requirement("issue 3", "an agent's token does not open the admin API"),
     "listeners.host-and-origin": Requirement("issue 3", "a Host or Origin that is not listed is refused"),
-    "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended", _SOON),
+    "listeners.deadlines": Requirement("issue 3", "a slow head, a slow body and an idle connection are ended"),
     # --- MCP -------------------------------------------------------------------------------
     "mcp.stdio-face": Requirement(
         "issue 3",
@@ -336,7 +334,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
         "DESIGN 5", "a state handed out with a question comes back only from its caller, for the same request"
     ),
     "mcp.asking.unasked": Requirement("issue 3, Bad input", "a posted answer that nobody asked for is refused"),
-    "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind", _SOON),
+    "mcp.stdio.restart": Requirement("issue 4", "a child that dies is started again, and none is left behind"),
     # --- A2A -------------------------------------------------------------------------------
     "a2a.one-operation": Requirement(
         "issue 4.1", "an operation is the same call in JSON-RPC and HTTP+JSON, 1.0 and 0.3, with and without tenant"
@@ -395,13 +393,13 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "identity.revocation": Requirement(
         "issue 5", "a raised generation, a suspension or a removal ends every token of an agent with the next request"
     ),
-    "identity.api-keys": Requirement("issue 5", "API keys are kept as hashes only", _SOON),
+    "identity.api-keys": Requirement("issue 5", "API keys are kept as hashes only"),
     # --- policy ----------------------------------------------------------------------------
-    "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value", _SOON),
+    "policy.arguments": Requirement("issue 6", "a policy can decide on an argument's value"),
     "policy.bad-set-does-not-load": Requirement(
         "issue 6", "a policy set that does not validate, or holds a rule that can never match, does not load"
     ),
-    "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it", _SOON),
+    "policy.reason": Requirement("issue 6", "a denial names the policy and what would satisfy it"),
     # --- budgets ---------------------------------------------------------------------------
     "budget.exact": Requirement("issue 7", "50 parallel calls on a budget of 20 give exactly 20"),
     "budget.money": Requirement("issue 7", "calls are paid by the price of the tool, in whole micros"),
@@ -411,7 +409,7 @@ REQUIREMENTS: Final[Mapping[str, Requirement]] = {
     "limits.concurrency": Requirement("DESIGN 8", "a caller with too much running is refused, and nobody else is"),
     "rate.retry-after": Requirement("issue 7", "a call that comes too soon is told when to come again"),
     # --- audit -----------------------------------------------------------------------------
-    "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped", _SOON),
+    "audit.flipped-bit": Requirement("issue 8", "`audit verify` names the record in which a bit was flipped"),
     "audit.kill-9": Requirement("issue, Tests", "after kill -9 no acknowledged call lacks its decision record"),
     "audit.no-clear-text": Requirement("DESIGN 3", "a record holds no arguments or results in clear"),
     # --- agents ----------------------------------------------------------------------------

@@ -136,6 +136,42 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
     return not names.isdisjoint({"Exception", "BaseException"}) and not raises_again
 
 
+# Where connections to others begin; each of these dials what `egress.resolve` gave it. The exporter of spans is a
+# library's own, and goes where the operator's file says.
+DIALLERS = frozenset(
+    {
+        "agent_gateway/egress/control_client.py",
+        "agent_gateway/upstreams/grpc_link.py",
+        "agent_gateway/upstreams/http_pool.py",
+    }
+)
+DIALLING = frozenset(
+    {
+        "AsyncClient", "AsyncHTTPTransport", "HTTPConnection", "HTTPSConnection", "create_connection",
+        "insecure_channel", "open_connection", "secure_channel", "sock_connect", "urlopen",
+    }
+)  # fmt: skip
+OPERATORS_OWN = "agent_gateway/cli/"  # a person's command speaks to that person's gateway
+
+
+@pytest.mark.requirement("invariant.egress-only")
+def test_connections_begin_only_where_egress_has_checked_the_address() -> None:
+    found = {
+        shown(path)
+        for path in files(*PACKAGES, suffix=".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Attribute) and node.func.attr in DIALLING)
+            or (isinstance(node.func, ast.Name) and node.func.id in DIALLING)
+        )
+        and not shown(path).startswith(OPERATORS_OWN)
+    }
+    assert found == DIALLERS
+    for path in DIALLERS:
+        assert "await resolve(" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
 def test_no_test_sleeps_or_replaces_attributes() -> None:
     forbidden = {
         ("time", "sleep"),

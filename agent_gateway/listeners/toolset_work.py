@@ -293,13 +293,19 @@ class Messaging:
 
     def _wait(self, task: ToolTask, found: tool_messages.Outcome) -> None:
         """Let the task wait for the caller, for a limited time."""
-        limit_s = self._arrived.snapshot.config.limits.answer_timeout_s
-        task.timer = asyncio.get_running_loop().call_later(limit_s, partial(self._expire, task))
+        self._limit(task)
         task.handle = found.handle
         task.let_go = partial(self._let_go, task)
         task.rest(State.INPUT_REQUIRED, found.parts, found.questions)
 
+    def _limit(self, task: ToolTask) -> None:
+        limit_s = self._arrived.snapshot.config.limits.answer_timeout_s
+        task.timer = asyncio.get_running_loop().call_later(limit_s, partial(self._expire, task))
+
     def _expire(self, task: ToolTask) -> None:
+        if not task.state.is_interrupted:  # an answer is being let through; refused, it waits again
+            self._limit(task)
+            return
         task.let_go()
         task.rest(State.FAILED, _LATE)
         task.work = asyncio.get_running_loop().create_task(self._gateway.tool_tasks.note(task))

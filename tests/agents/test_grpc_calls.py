@@ -117,6 +117,7 @@ async def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
         assert await refused(made, request(url)) == "upstream_unreachable"
 
 
+@pytest.mark.requirement("invariant.no-redirects-no-proxies")
 @pytest.mark.requirement("a2a.grpc-agents")
 async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):

@@ -3,11 +3,14 @@
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
+import httpx2
 import orjson
 import pytest
 
+from agent_gateway.ports import Recorder
 from support.agent_scenes import V1, agents_behind, all_there, caller, events, rpc
 from support.desk_scenes import DESK, TOOLSET, ask, calling, done, parts, said, state
 from support.gateways import TestGateway
@@ -75,11 +78,63 @@ async def test_nobody_waits_for_ever_for_an_answer(tmp_path: Path, servers: dict
         caller(running, "planner", DESK) as ana,
     ):
         asked = await done(ana, calling("legacy__book"))
-        body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": asked["id"]}})
-        stream = await ana.post(DESK, content=body, headers=V1 | {"content-type": "application/json"})
-        assert state(events(stream)[-1]["result"]["statusUpdate"]) == "FAILED"
+        assert await end_of(ana, asked) == "FAILED"
         assert not len(running.worker.gateway.parked)
         waiting = await done(ana, calling("legacy__book", message_id="m-2"))
         assert state((await ask(ana, "CancelTask", {"id": waiting["id"]}))["result"]) == "CANCELED"
         assert not len(running.worker.gateway.parked)
+        check_books(await running.settled())
+
+
+async def end_of(client: httpx2.AsyncClient, task: Mapping[str, object]) -> str:
+    """Return the state that a waiting task comes to."""
+    body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": task["id"]}})
+    stream = await client.post(DESK, content=body, headers=V1 | {"content-type": "application/json"})
+    return state(events(stream)[-1]["result"]["statusUpdate"])
+
+
+class HeldRecorder:
+    """Stands before the audit log: nothing is durable until it is let go."""
+
+    def __init__(self, real: Recorder) -> None:
+        self._real = real
+        self.asked, self.free = anyio.Event(), anyio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    async def durable(self, index: int) -> None:
+        self.asked.set()
+        await self.free.wait()
+        await self._real.durable(index)
+
+
+@pytest.mark.requirement("a2a.toolset-agents")
+async def test_an_answer_that_came_in_time_counts_however_long_its_record_takes(
+    tmp_path: Path, servers: dict[str, HttpServer]
+) -> None:
+    quick = {"modern": servers["modern"]}
+    async with (
+        behind(tmp_path, quick, "limits: {answer_timeout_s: 3}\n") as running,
+        caller(running, "planner", DESK) as ana,
+    ):
+        asked = await done(ana, calling("modern__book"))
+        later = await done(ana, calling("modern__book", message_id="m-2"))  # its time is up after that of the first
+        services = running.worker.gateway.services
+        real = services.recorder
+        held = HeldRecorder(real)
+        services.recorder = cast("Recorder", held)
+        reply = {"messageId": "m-3", "role": "ROLE_USER", "parts": [{"text": "day 1"}], "taskId": asked["id"]}
+        answered: list[str] = []
+
+        async def answer() -> None:
+            answered.append(state(await done(ana, {"message": reply})))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(answer)
+            await held.asked.wait()
+            assert await end_of(ana, later) == "FAILED"
+            services.recorder = real
+            held.free.set()
+        assert answered == ["COMPLETED"]
         check_books(await running.settled())

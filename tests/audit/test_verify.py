@@ -115,6 +115,7 @@ def test_the_key_of_one_log_serves_for_that_log_alone(directory: Path) -> None:
     assert verify_directory(directory, [SIGNER.verifier.vkey, ORIGIN.for_log("w1").verifier.vkey]).is_ok
 
 
+@pytest.mark.requirement("audit.flipped-bit")
 @pytest.mark.parametrize("bit", range(8))
 @pytest.mark.parametrize("record", [0, 4, 9])
 def test_one_flipped_bit_of_a_record_is_named_with_its_call(directory: Path, record: int, bit: int) -> None:

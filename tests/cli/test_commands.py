@@ -153,6 +153,7 @@ def test_the_schema_is_printed_or_written(capsys: pytest.CaptureFixture[str], at
     assert (at_home / "s.json").read_text() == printed.out
 
 
+@pytest.mark.requirement("identity.api-keys")
 def test_a_new_key_has_256_bits_and_its_hash_goes_into_the_configuration(
     capsys: pytest.CaptureFixture[str], at_home: Path
 ) -> None:

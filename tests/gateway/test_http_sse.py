@@ -27,6 +27,7 @@ from support.upstreams import FakeClock
 ON = "http_sse: true"
 
 
+@pytest.mark.requirement("listeners.routes")
 @pytest.mark.requirement("mcp.http-sse")
 @pytest.mark.parametrize("path", ["/mcp/sse", "/mcp/reading/sse", "/servers/raw/mcp/sse"])
 async def test_a_session_lives_on_one_stream_at_every_endpoint(tmp_path: Path, path: str) -> None:

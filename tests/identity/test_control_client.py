@@ -126,6 +126,7 @@ async def test_local_sockets_are_not_dialled() -> None:
         await CheckedBackend(PRIVATE).connect_unix_socket("any.sock")
 
 
+@pytest.mark.requirement("invariant.no-redirects-no-proxies")
 async def test_the_proxy_of_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(OK) as proxy, serving(OK) as served:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -135,6 +136,7 @@ async def test_the_proxy_of_the_environment_is_ignored(monkeypatch: pytest.Monke
         assert (len(proxy.requests), len(served.requests)) == (0, 1)
 
 
+@pytest.mark.requirement("invariant.no-redirects-no-proxies")
 async def test_a_redirect_is_not_followed() -> None:
     async with serving(OK) as inner:
         answer = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{inner.port}/\r\nContent-Length: 0\r\n\r\n"

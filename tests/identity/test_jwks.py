@@ -109,6 +109,7 @@ async def test_callers_at_once_share_one_fetch_that_survives_the_first_of_them()
     assert len(site.asked) == 1
 
 
+@pytest.mark.requirement("invariant.doubt-denies.idp")
 async def test_old_keys_serve_for_a_day_while_the_issuer_is_down() -> None:
     site, clock = Site(), Ticking()
     site.publish(ec("a"))

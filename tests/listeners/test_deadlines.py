@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from agent_gateway.listeners.bind import bind
 from agent_gateway.listeners.deadlines import EdgeLimits
 from agent_gateway.listeners.serve import Listener, serving
@@ -61,6 +63,7 @@ async def test_a_whole_request_is_served() -> None:
     assert answer.endswith(b"3")
 
 
+@pytest.mark.requirement("listeners.deadlines")
 async def test_a_head_that_never_ends_is_closed_with_408() -> None:
     async with edge() as port:
         assert (await talk(port, b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ")).startswith(b"HTTP/1.1 408")
@@ -71,6 +74,7 @@ async def test_a_connection_that_says_nothing_is_closed() -> None:
         assert (await talk(port)).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.requirement("listeners.deadlines")
 async def test_a_body_that_never_ends_is_closed() -> None:
     async with edge() as port:
         answer = await talk(port, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc")
@@ -139,6 +143,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_a_large_answer() -> None:
             writer.close()
 
 
+@pytest.mark.requirement("listeners.deadlines")
 async def test_a_connection_that_is_idle_after_an_answer_is_closed_without_a_word() -> None:
     sock = bind("127.0.0.1", 0)
     port = sock.getsockname()[1]

@@ -21,6 +21,7 @@ from support.memory_ledger_store import FlakyLedger, MemoryLedger
 BUCKET = f"daily/acme/planner {DAY}"
 
 
+@pytest.mark.requirement("invariant.doubt-denies.budget-store")
 async def test_a_store_that_fails_denies_and_recovers_by_itself(tmp_path: Path) -> None:
     disk = FailingDisk()
     store = SqliteLedger(tmp_path / "ledger.db", disk)

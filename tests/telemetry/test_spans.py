@@ -5,9 +5,11 @@ from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import socket
 from threading import Thread
 from typing import ClassVar
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -116,3 +118,18 @@ async def test_a_gateway_sends_its_sampled_calls_to_the_collector(tmp_path: Path
             client.headers["traceparent"] = f"00-{TRACE_ID}-{THEIRS}-{flag}"
             await call(client, "raw__echo")
     assert Collector.names == ["tools/call raw__echo"]
+
+
+@pytest.mark.requirement("invariant.telemetry-never-denies")
+async def test_calls_go_on_while_no_collector_is_there(tmp_path: Path) -> None:
+    with socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1/traces"
+        config = ("telemetry: {", f"telemetry: {{otlp_endpoint: '{url}', ")
+        async with (
+            raw_upstream({"echo": echo}) as up,
+            gateway(tmp_path, world([up.entry()]).replace(*config), **FILES) as gate,
+            gate.client(gate.token("planner")) as client,
+        ):
+            client.headers["traceparent"] = f"00-{TRACE_ID}-{THEIRS}-01"
+            assert all(["result" in await call(client, "raw__echo") for _ in range(5)])

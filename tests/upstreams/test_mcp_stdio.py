@@ -109,6 +109,7 @@ async def test_a_child_that_dies_of_the_probe_is_started_without_it() -> None:
         assert "server/discover" not in [asked["method"] for asked in (await seen(upstream))["seen"]]
 
 
+@pytest.mark.requirement("mcp.stdio.restart")
 async def test_a_killed_child_fails_what_runs_and_the_next_request_starts_another() -> None:
     async with open_stdio(raw()) as upstream:
         pid = (await seen(upstream))["pid"]
@@ -273,6 +274,7 @@ async def test_an_idle_child_is_ended_and_one_that_works_is_not() -> None:
         assert upstream.health().restarts == 0
 
 
+@pytest.mark.requirement("mcp.stdio.restart")
 @pytest.mark.parametrize("behaviour", ["", "stubborn"])
 async def test_closing_leaves_no_process_behind_not_even_a_grandchild(behaviour: str) -> None:
     async with open_stdio(raw(behaviour)) as upstream:

@@ -52,6 +52,7 @@ def test_a_permit_names_every_policy_that_allowed_it() -> None:
     assert Permit.of(call(PLANNER, LOG), decision).decision is decision
 
 
+@pytest.mark.requirement("policy.reason")
 def test_a_forbid_names_every_policy_that_forbids_with_reason_and_hint() -> None:
     made = bundle(
         """permit(principal, action, resource);
@@ -67,6 +68,7 @@ forbid(principal, action, resource) when { resource.native == "push" };
     ]
 
 
+@pytest.mark.requirement("policy.arguments", "policy.reason")
 def test_an_argument_decides_and_the_nearest_permit_says_what_would_satisfy_it() -> None:
     made = bundle(PATHS)
     assert made.decide(call(PLANNER, LOG, {"path": "/repo/a"})).is_permit

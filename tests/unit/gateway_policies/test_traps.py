@@ -16,6 +16,7 @@ OVERFLOW = """@id("sum") forbid(principal, action, resource)
 when { context.args has n && context.args.n + 9223372036854775807 > 0 };"""
 
 
+@pytest.mark.requirement("invariant.doubt-denies.policy-error")
 def test_a_forbid_that_overflows_denies() -> None:
     made = bundle(ALL + OVERFLOW)
     decision = made.decide(call(PLANNER, LOG, {"n": 1}))
@@ -24,6 +25,7 @@ def test_a_forbid_that_overflows_denies() -> None:
     assert made.decide(call(PLANNER, LOG, {"n": -(2**63) + 1})).is_permit
 
 
+@pytest.mark.requirement("invariant.doubt-denies.policy-error")
 def test_a_permit_that_overflows_denies_even_beside_one_that_holds() -> None:
     made = bundle(ALL + OVERFLOW.replace("forbid", "permit"))
     assert made.decide(call(PLANNER, LOG, {"n": 1})).code == "policy_error"
