@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from agent_gateway.audit.verify import verify_directory
 from agent_gateway.config.load import load
+from agent_gateway.config.upstream_mcp import McpUpstream
 from demos import command, keep_up, processes, proof, stage
 from demos.processes import DidNotStart
 from demos.stage import CannotStage, Ports, Stage
@@ -102,7 +103,9 @@ def test_the_configuration_of_the_demonstration_loads_without_a_word(tmp_path: P
     loaded = load(staged(tmp_path).config, needs_secrets=True)
     assert loaded.findings == ()
     assert set(loaded.config.upstreams) == {"time", "git", "excel", "library"}
-    assert loaded.config.upstreams["excel"].url == "http://127.0.0.1:9001/mcp"
+    excel = loaded.config.upstreams["excel"]
+    assert isinstance(excel, McpUpstream)
+    assert excel.url == "http://127.0.0.1:9001/mcp"
 
 
 def test_a_mark_without_a_value_is_not_written_out() -> None:

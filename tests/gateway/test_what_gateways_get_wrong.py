@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -110,8 +111,7 @@ async def legacy_world(
         async with raw_server(up.behave) as server:
             rules = 'tools: {"*": {risk: 1, read_only: true}}'
             entry = f"  raw: {{url: '{server.url()}', allow_private: true, era: legacy, idle_timeout_s: 30, {rules}}}\n"
-            now = (clock,) if clock is not None else ()
-            async with gateway(folder, world([entry], more), *now, **FILES) as gate:
+            async with gateway(folder, world([entry], more), clock or time.time, **FILES) as gate:
                 yield gate, up
 
 

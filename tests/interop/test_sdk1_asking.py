@@ -78,13 +78,13 @@ def asking_server() -> Generator[str]:
 @pytest.mark.requirement("mcp.asking.cells")
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_server_of_the_first_sdk_asks_clients_of_both_eras(tmp_path: Path, mode: Any) -> None:
-    async def elicit(_: Any, params: ElicitRequestParams) -> ElicitResult:
+    async def elicit(context: Any, params: ElicitRequestParams) -> ElicitResult:
         return ElicitResult(action="accept", content={"date": params.message})
 
-    async def sample(_: Any, params: CreateMessageRequestParams) -> CreateMessageResult:
+    async def sample(context: Any, params: CreateMessageRequestParams) -> CreateMessageResult:
         return CreateMessageResult(role="assistant", content=TextContent(type="text", text="deep"), model="m")
 
-    async def roots(_: Any) -> ListRootsResult:
+    async def roots(context: Any) -> ListRootsResult:
         return ListRootsResult(roots=[Root(uri=FileUrl("file:///here"))])
 
     with anyio.fail_after(120), asking_server() as url:

@@ -37,7 +37,7 @@ async def client(url: str, token: str, transport: str) -> dict[str, Any]:  # noq
         heard["logged"].append([params.level, params.data])
 
     async def hear(message: Any) -> None:
-        root = getattr(message, "root", None)
+        root: Any = getattr(message, "root", None)
         if getattr(root, "method", "") == "notifications/resources/updated":
             heard["updated"] = str(root.params.uri)
             updated.set()
