@@ -44,7 +44,7 @@ def test_a_promise_without_a_gap_has_a_test(name: str) -> None:
 
 
 def test_a_test_claims_only_promises_that_exist() -> None:
-    assert sorted(set(CLAIMED) - set(REQUIREMENTS)) == [], "add them to tests/requirements.py"
+    assert sorted(set(CLAIMED) - set(REQUIREMENTS)) == [], "add them to tests/promises/"
 
 
 def test_a_gap_that_a_test_has_closed_is_taken_out() -> None:

@@ -13,7 +13,6 @@ MAX_PARAMETERS = 6
 
 # `file` or `file::function`: why it may be larger.
 EXCEPTIONS: dict[str, str] = {
-    "tests/requirements.py": "one table, a row for each promise",
     "agent_gateway/cli/add.py::add": "typer makes each option of a command a parameter",
     "agent_gateway/cli/audit.py::tail": "typer makes each option of a command a parameter",
     "agent_gateway/cli/call.py::call": "typer makes each option of a command a parameter",
