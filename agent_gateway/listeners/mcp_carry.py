@@ -4,12 +4,12 @@ What a method names and how it is sent on is said by `mcp_tools` and `mcp_reads`
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agent_gateway.listeners.body import ClientWatch
-from agent_gateway.listeners.mcp_error import render, status_of
+from agent_gateway.listeners.mcp_error import Headers, render, status_of
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.reply import Reply
 from agent_gateway.listeners.resumable import ResumableReply
@@ -23,6 +23,7 @@ from gateway_policies.refusal import Forbidden, Refusal
 from mcp_registry.protocol import progress
 
 CALL_SCOPE = "tools:call"
+_T = TypeVar("_T")
 
 
 class Sending(Protocol):
@@ -53,28 +54,39 @@ async def carry(request: McpRequest, begin: Begin) -> None:
     inbound, gateway = request.inbound, request.inbound.gateway
     is_resumable = request.era == "legacy" and request.session_id
     reply = ResumableReply(request) if is_resumable else gateway.reply(inbound.send, inbound.headers)
-    status, headers = 200, ()
-    with gateway.running(inbound.principal, cancel_key(request), reply) as in_charge:
+
+    async def work() -> tuple[int, bytes, Headers]:
         begun = begin(request, reply)
-        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
         try:
             await run(gateway.services, inbound.snapshot, begun.exchange, begun.call, begun.sent.forward)
-            body = begun.sent.body
-            status = status_of(request.message.id, body, request.era)
         except Refusal as refusal:
             gateway.services.metrics.count_refusal(refusal.code)
-            status, body, headers = render(request.message.id, refusal, request.era, begun.exchange.id)
+            return render(request.message.id, refusal, request.era, begun.exchange.id)
+        return status_of(request.message.id, begun.sent.body, request.era), begun.sent.body, ()
+
+    answer = await attended(request, reply, work)
+    if answer is not None:
+        status, body, headers = answer
+        await reply.finish(body, status, headers)
+
+
+async def attended(request: McpRequest, reply: Reply, work: Callable[[], Awaitable[_T]]) -> _T | None:
+    """Do work while its caller wants it: one that leaves, or cancels, ends it. None: there is nobody to answer."""
+    inbound = request.inbound
+    with inbound.gateway.running(inbound.principal, cancel_key(request), reply) as in_charge:
+        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
+        try:
+            return await work()
         except asyncio.CancelledError:
             if not in_charge.was_cancelled:
                 raise
             in_charge.forgive()
             await reply.abandon()
-            return
+            return None
         finally:
             in_charge.is_done = True
             if watch is not None:
                 watch.stop()
-    await reply.finish(body, status, headers)
 
 
 def require_scope(principal: Principal) -> None:

@@ -4,7 +4,6 @@ The run is recorded, and is no more than what it calls: each call is decided, ch
 caller's own, with the run's id as `parent`.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -13,8 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from agent_gateway.code_mode.code_run import CallFailed, CodeOutcome
-from agent_gateway.listeners.body import ClientWatch
-from agent_gateway.listeners.mcp_carry import cancel_key, require_scope
+from agent_gateway.listeners.mcp_carry import attended, require_scope
 from agent_gateway.listeners.mcp_request import McpRequest
 from agent_gateway.listeners.steps import StepsOf
 from agent_gateway.ports import AskRefused, Progressed, UpstreamAnswer
@@ -40,20 +38,11 @@ async def run_tool(request: McpRequest) -> None:
     if not isinstance(code, str) or not 0 < len(code) <= MAX_CODE_CHARS:
         raise ProtocolError(INVALID_PARAMS, f"`code` is a text of at most {MAX_CODE_CHARS} characters")
     reply = gateway.reply(inbound.send, inbound.headers)
-    with gateway.running(inbound.principal, cancel_key(request), reply) as in_charge:
-        watch = ClientWatch(inbound.receive, in_charge.cancel) if request.era == "modern" else None
-        try:
-            outcome = await gateway.code.run(code, _Calls(request).call, inbound.principal.key)
-        except asyncio.CancelledError:
-            if not in_charge.was_cancelled:
-                raise
-            in_charge.forgive()
-            await reply.abandon()
-            return
-        finally:
-            in_charge.is_done = True
-            if watch is not None:
-                watch.stop()
+    outcome = await attended(
+        request, reply, lambda: gateway.code.run(code, _Calls(request).call, inbound.principal.key)
+    )
+    if outcome is None:
+        return
     result = Raw(envelope.write(_result(outcome)))
     body = envelope.response(request.message.id, bytes(results.call_result(result, "modern", request.reader)))
     await reply.finish(body, 200, ())
