@@ -162,6 +162,7 @@ def targets_of(config: A2aUpstream, card: Card) -> Sequence[Target]:
         if (interface.version, interface.binding) == (version, binding)
         and wanted_version in (None, version)
         and wanted_binding in (None, binding)
+        and urlsplit(interface.url).path != GRPC_PATH  # the mark of what goes over gRPC, which no card sets
     ]
     if not ways and config.endpoint is not None and wanted_version is not None and wanted_binding is not None:
         return [Target(config.endpoint, Dialect(wanted_version, wanted_binding))]

@@ -205,6 +205,7 @@ def test_grpc_is_spoken_where_it_is_asked_for_or_nothing_else_is_offered() -> No
     assert [url for url, _, _ in reached({}, over, plain)] == ["https://agent.example:50051/rpc"]
     assert reached({"binding": "grpc"}, plain, over) == way
     assert reached({"binding": "grpc"}, plain) == []
+    assert reached({}, plain | {"url": f"https://agent.example{GRPC_PATH}"}) == []  # no card chooses it by a path
     assert reached({"binding": "jsonrpc"}, over) == reached({"version": "0.3"}, over) == []
     assert reached({}, over | {"protocolVersion": "0.3"}) == []
     told = {"binding": "grpc", "version": "1.0", "endpoint": "https://agent.example:50051"}
